@@ -1,0 +1,38 @@
+import type { FastifyRequest, onRequestHookHandler } from 'fastify'
+import { refusalError } from './errors.js'
+import type { Exemption, Policy } from './policy.js'
+import { reportRefusal } from './report.js'
+import { routeSettings } from './route-config.js'
+import type { Settings, Verdict } from '../types/index.js'
+
+/** The onRequest hook that refuses foreign Hosts and Origins. */
+export function createGuard (settings: Settings, policy: Policy): onRequestHookHandler {
+  const healthRoutes = new Set(settings.healthRoutes)
+
+  function verdictOn (request: FastifyRequest): Verdict {
+    const verdict = policy.inspect(request.raw, request.host)
+    if (verdict.allowed) return verdict
+    // Few requests come this far: Fastify builds `routeOptions` anew whenever it is asked for.
+    const exemption = exemptionOf(request)
+    return exemption.host || exemption.origin ? policy.inspect(request.raw, request.host, exemption) : verdict
+  }
+
+  function exemptionOf (request: FastifyRequest): Exemption {
+    const { host, origin } = routeSettings(request)
+    return { host: host || healthRoutes.has(request.routeOptions.url ?? ''), origin }
+  }
+
+  return function refuseForeignRequest (request, reply, done) {
+    const verdict = verdictOn(request)
+    if (verdict.allowed) return done()
+    reportRefusal(request, verdict, settings.reportOnly)
+    if (settings.reportOnly) return done()
+    // @fastify/cors comes after this hook, and says so on every other response.
+    reply.header('vary', addOrigin(reply.getHeader('vary')))
+    done(refusalError(verdict))
+  }
+}
+
+function addOrigin (vary: number | string | string[] | undefined): string {
+  return vary === undefined ? 'Origin' : `${[vary].flat().join(', ')}, Origin`
+}

@@ -1,0 +1,157 @@
+import { isIPv6 } from 'node:net'
+import { domainToASCII } from 'node:url'
+import { MAX_PORT, parseAddress, parseName } from './authority.js'
+
+/** What one entry of an allow-list says of the host. */
+export type HostPattern =
+  | { readonly kind: 'name', readonly host: string }
+  | { readonly kind: 'address', readonly host: string }
+  | { readonly kind: 'range', readonly network: string, readonly prefix: number, readonly family: 'ipv4' | 'ipv6' }
+  /** `*.company.com`: `parent` is `company.com`. */
+  | { readonly kind: 'below', readonly parent: string }
+  /** Any other `*`: the literal pieces around the wildcards, at least two. */
+  | { readonly kind: 'glob', readonly pieces: readonly string[] }
+
+/** The port of an entry that allows every port. */
+export const ANY_PORT = -2
+
+/** Why an entry of an allow-list is none, and what was probably meant. */
+export class EntryProblem extends Error {
+  readonly fix: string | undefined
+
+  constructor (reason: string, fix?: string) {
+    super(reason)
+    this.fix = fix
+  }
+}
+
+const OCTETS_THEN_WILDCARDS = /^((?:(?:0|[1-9][0-9]{0,2})\.){1,3})\*(?:\.\*)*$/
+const ONLY_DIGITS_DOTS_AND_WILDCARDS = /^[0-9.*]+$/
+const NAME_CHARACTERS_AND_WILDCARDS = /^[a-z0-9_.*-]+$/
+const PORT = /^[0-9]{1,5}$/
+// A prefix length, a path, userinfo or two entries in one: parseHostPattern has the better word for it.
+const NOT_IN_AN_AUTHORITY = /[/@\s]/
+const CIDR = /^([^/]+)\/([0-9]{1,3})$/
+
+/**
+ * Splits `host [":" port]` of an entry. A bare IPv6 address is a host without a port.
+ *
+ * @returns the host as written, and the port: 0 to 65535, {@link ANY_PORT} for `*`, `undefined` for none
+ * @throws EntryProblem where the port is neither a number up to 65535 nor `*`
+ */
+export function splitPort (entry: string): { host: string, port: number | undefined } {
+  const colon = entry.lastIndexOf(':')
+  const hasNoPort = colon === -1 || isIPv6(entry) || entry.includes(']', colon) || NOT_IN_AN_AUTHORITY.test(entry)
+  if (hasNoPort) return { host: entry, port: undefined }
+  const host = entry.slice(0, colon)
+  return { host, port: parsePort(entry.slice(colon + 1), host) }
+}
+
+function parsePort (text: string, host: string): number {
+  if (text === '*') return ANY_PORT
+  if (!PORT.test(text) || Number(text) > MAX_PORT) {
+    throw new EntryProblem(`has no valid port: "${text}" is neither a number from 0 to ${MAX_PORT} nor "*"`, host)
+  }
+  return Number(text)
+}
+
+/**
+ * Parses the host of an entry: a name, a name with wildcards, an address, leading octets of an IPv4 address
+ * (`192.168.*`) or, with `ranges`, an address range (`10.0.0.0/8`). Non-ASCII names become their punycode form.
+ *
+ * @param text - the entry without its port
+ * @throws EntryProblem with the likely fix
+ */
+export function parseHostPattern (text: string): HostPattern {
+  const address = parseAddress(withoutBrackets(text))
+  if (address !== undefined) return { kind: 'address', host: address.host }
+  const range = CIDR.exec(text)
+  if (range !== null) return parseRange(range[1] ?? '', Number(range[2]))
+  refuseForeignSyntax(text)
+  return parseNamePattern(toASCII(text))
+}
+
+function withoutBrackets (text: string): string {
+  const inner = text.slice(1, -1)
+  return text.startsWith('[') && text.endsWith(']') && isIPv6(inner) ? inner : text
+}
+
+function parseRange (base: string, prefix: number): HostPattern {
+  const written = withoutBrackets(base)
+  const address = parseAddress(written)
+  if (address === undefined) throw new EntryProblem('has a path, and a host has none', base)
+  // A range within ::ffff:0:0/96 is one of IPv4 addresses: hosts are compared in that form.
+  const mapped = address.kind === 'ipv4' && isIPv6(written)
+  const length = mapped ? prefix - 96 : prefix
+  const bits = address.kind === 'ipv4' ? 32 : 128
+  if (length < 0 || length > bits) {
+    throw new EntryProblem(`has no valid prefix length: ${prefix} is not from ${mapped ? 96 : 0} to ${mapped ? 128 : bits}`)
+  }
+  return { kind: 'range', network: address.host, prefix: length, family: address.kind }
+}
+
+function refuseForeignSyntax (text: string): void {
+  if (text === '') throw new EntryProblem('has no host')
+  if (text.includes('@')) throw new EntryProblem('has userinfo, and a host has none', text.slice(text.lastIndexOf('@') + 1))
+  if (text.includes('/')) throw new EntryProblem('has a path, and a host has none', text.split('/', 1)[0])
+  if (text.includes('%')) throw new EntryProblem('has a zone id or an escape, and a host has none', text.replace(/%[^\]]*/, ''))
+  if (/\s/.test(text)) throw new EntryProblem('has white space; entries are separated by commas', text.trim().split(/\s+/).join(','))
+  if (text.includes('?') || (/\[[^:]*\]/).test(text)) {
+    throw new EntryProblem('has a "?" or "[…]" pattern; the only wildcard is "*"', text.replace(/\?+|\[[^\]]*\]/g, '*'))
+  }
+  if (/[:[\]]/.test(text)) throw new EntryProblem('is no valid IPv6 address')
+}
+
+/** @returns the text in lower case and punycode, its wildcards kept (UTS 46, by the platform's URL parser) */
+function toASCII (text: string): string {
+  // eslint-disable-next-line no-control-regex -- the whole of ASCII, control characters included
+  if (/^[\x00-\x7f]*$/.test(text)) return text.toLowerCase()
+  // Punycode encodes a label as a whole: a wildcard inside one would stand for something else than it says.
+  // eslint-disable-next-line no-control-regex -- everything outside ASCII
+  if (text.split('.').some(label => label.includes('*') && /[^\x00-\x7f]/.test(label))) {
+    throw new EntryProblem('has "*" and non-ASCII letters in one label')
+  }
+  return domainToASCII(text)
+}
+
+function parseNamePattern (text: string): HostPattern {
+  if (text.startsWith('.')) throw new EntryProblem('begins with a dot', `${text.slice(1)},*${text}`)
+  if (ONLY_DIGITS_DOTS_AND_WILDCARDS.test(text)) return parseOctets(text)
+  if (!NAME_CHARACTERS_AND_WILDCARDS.test(text)) throw new EntryProblem('has characters that no host name has')
+  // A wildcard takes part in the name's grammar as any one character would.
+  const name = parseName(text.replaceAll('*', 'x'))
+  if (name === undefined) {
+    throw new EntryProblem('is no valid host name: labels have 1 to 63 characters, 253 in all, and the last one is no number')
+  }
+  const pattern = text.slice(0, name.length)
+  if (!pattern.includes('*')) return { kind: 'name', host: pattern }
+  if (pattern.lastIndexOf('*') === 0 && pattern.startsWith('*.')) return { kind: 'below', parent: pattern.slice(2) }
+  return { kind: 'glob', pieces: pattern.split(/\*+/) }
+}
+
+/** `192.168.*`: the addresses with these leading octets, never a name that begins so. */
+function parseOctets (text: string): HostPattern {
+  const leading = OCTETS_THEN_WILDCARDS.exec(text)?.[1]
+  const octets = leading?.slice(0, -1).split('.') ?? []
+  if (octets.length === 0 || text.split('.').length > 4 || octets.some(octet => Number(octet) > 255)) {
+    throw new EntryProblem('is no valid IPv4 address or range: write four decimal octets from 0 to 255 without leading zeros, ' +
+      'leading octets and a wildcard (192.168.*), or a prefix length (10.0.0.0/8)')
+  }
+  const network = [...octets, '0', '0', '0'].slice(0, 4).join('.')
+  return { kind: 'range', network, prefix: 8 * octets.length, family: 'ipv4' }
+}
+
+/**
+ * Whether anyone can register a name that the pattern allows: `*.com`, `*company.com`, `mlflow.*`. Names below
+ * `localhost` are reserved (RFC 6761 §6.3).
+ */
+export function isTooWide (pattern: HostPattern): boolean {
+  if (pattern.kind !== 'below' && pattern.kind !== 'glob') return false
+  const parent = pattern.kind === 'below' ? pattern.parent : parentOf(pattern.pieces[pattern.pieces.length - 1] ?? '')
+  return !parent.includes('.') && parent !== 'localhost'
+}
+
+function parentOf (name: string): string {
+  const dot = name.indexOf('.')
+  return dot === -1 ? '' : name.slice(dot + 1)
+}

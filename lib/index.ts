@@ -1,0 +1,39 @@
+import fp from 'fastify-plugin'
+import type { FastifyPluginAsync } from 'fastify'
+import { announce } from './announce.js'
+import { addCors } from './cors.js'
+import { createGuard } from './guard.js'
+import { createHeaderHooks } from './headers.js'
+import { lineage, refuseSecondRegistration } from './instance.js'
+import { createPolicy } from './policy.js'
+import { checkRoute } from './route-config.js'
+import { mlflowSecuritySchema } from './schema.js'
+import { resolveSettings } from './settings.js'
+import type { MlflowSecurityOptions } from '../types/index.js'
+
+const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify, options) => {
+  const { root, instances } = lineage(fastify)
+  refuseSecondRegistration(root)
+
+  // Everything that can be wrong with the settings is found before anything is added to the server.
+  const settings = resolveSettings(options, process.env)
+  const policy = createPolicy(settings)
+  const headers = createHeaderHooks(settings)
+
+  root.decorate('mlflowSecurity', Object.freeze({ settings, inspect: policy.inspect }))
+  for (const instance of instances) instance.addHook('onRoute', checkRoute)
+  announce(root, settings, policy)
+  if (settings.disableSecurityMiddleware) return
+
+  root.addHook('onRequest', headers.setSecurityHeaders)
+  root.addHook('onRequest', createGuard(settings, policy))
+  await addCors(root, policy, settings.cors)
+  root.addHook('preParsing', headers.settleFrameOptions)
+  if (headers.addFrameAncestors !== undefined) root.addHook('onSend', headers.addFrameAncestors)
+}
+
+const plugin = fp(mlflowSecurity, { fastify: '5.x', name: 'fastify-mlflow-security' })
+
+export default plugin
+export { mlflowSecuritySchema, plugin as fastifyMlflowSecurity, plugin as 'module.exports' }
+export type * from '../types/index.js'

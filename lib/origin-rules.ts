@@ -1,0 +1,113 @@
+import { isIPv6 } from 'node:net'
+import { AuthorityMatcher } from './authority-matcher.js'
+import { invalidOption } from './errors.js'
+import { ANY_PORT, EntryProblem, isTooWide, parseHostPattern, splitPort } from './host-pattern.js'
+import type { HostPattern } from './host-pattern.js'
+import { defaultPort } from './origin.js'
+import type { Origin } from './origin.js'
+
+/** What `@default` stands for in `corsAllowedOrigins`: pages of this machine. */
+export const DEFAULT_CORS_ALLOWED_ORIGINS: readonly string[] = Object.freeze(['localhost:*'])
+
+/** `corsAllowedOrigins`, compiled. */
+export interface OriginRules {
+  /** `*` is in the list: every Origin is allowed, none with credentials. */
+  readonly allowsEverything: boolean
+  /** `null` is in the list: sandboxed frames and local files are allowed, whoever made them. */
+  readonly allowsNull: boolean
+  readonly warnings: readonly string[]
+  allows (origin: Origin): boolean
+}
+
+interface OriginEntry { readonly scheme: string, readonly pattern: HostPattern, readonly port: number }
+
+const LOCAL = /^localhost(:\*)?$/i
+const LOCAL_HOSTS = ['localhost', '*.localhost', '127.0.0.0/8', '::1']
+const SCHEME_AND_REST = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i
+
+/**
+ * Compiles the entries of `corsAllowedOrigins` (the README's table of entries).
+ *
+ * @param entries - trimmed, none empty, `@default` already replaced
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the entry and its fix
+ */
+export function compileOriginRules (entries: readonly string[]): OriginRules {
+  const schemes = new Map<string, AuthorityMatcher>()
+  const warnings: string[] = []
+  for (const entry of entries) {
+    const warning = warningFor(entry)
+    if (warning !== undefined) warnings.push(`corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) has ${JSON.stringify(entry)}: ${warning}`)
+    for (const { scheme, pattern, port } of parseEntry(entry)) {
+      const matcher = schemes.get(scheme) ?? new AuthorityMatcher()
+      matcher.add(pattern, port)
+      schemes.set(scheme, matcher)
+    }
+  }
+  return {
+    allowsEverything: entries.includes('*'),
+    allowsNull: entries.includes('null'),
+    warnings,
+    allows: ({ scheme, authority, port }) => schemes.get(scheme)?.allows(authority, port) === true
+  }
+}
+
+function parseEntry (entry: string): OriginEntry[] {
+  if (entry === '*' || entry === 'null') return []
+  try {
+    return LOCAL.test(entry) ? localEntries(entry.endsWith('*')) : [parseOriginEntry(entry)]
+  } catch (error) {
+    throw invalidOption('corsAllowedOrigins', entry, error)
+  }
+}
+
+/** `localhost:*` and `localhost`: this machine by http and https, on any port or the default one. */
+function localEntries (anyPort: boolean): OriginEntry[] {
+  return ['http', 'https'].flatMap(scheme => LOCAL_HOSTS.map(host => ({
+    scheme,
+    pattern: parseHostPattern(host),
+    port: anyPort ? ANY_PORT : defaultPort(scheme)
+  })))
+}
+
+/**
+ * Parses `scheme "://" host [":" port]`, an entry with or without wildcards in the host.
+ *
+ * @throws EntryProblem with the likely fix
+ */
+export function parseOriginEntry (entry: string): OriginEntry {
+  const parts = SCHEME_AND_REST.exec(entry)
+  if (parts === null) throw withoutScheme(entry)
+  const scheme = (parts[1] ?? '').toLowerCase()
+  const rest = parts[2] ?? ''
+  const path = rest.search(/[/?#]/)
+  if (path !== -1) throw new EntryProblem('has a path or a trailing slash, and an origin has none', `${scheme}://${rest.slice(0, path)}`)
+  try {
+    if (isIPv6(rest)) throw new EntryProblem('has an IPv6 address without brackets', `[${rest}]`)
+    const { host, port = defaultPort(scheme) } = splitPort(rest)
+    const pattern: HostPattern = host === '*' ? { kind: 'glob', pieces: ['', ''] } : parseHostPattern(host)
+    return { scheme, pattern, port }
+  } catch (error) {
+    throw error instanceof EntryProblem ? withScheme(scheme, error) : error
+  }
+}
+
+function withoutScheme (entry: string): EntryProblem {
+  if (entry.startsWith('@')) return new EntryProblem('is no list that has a name', '@default')
+  const local = /^(?:localhost|127\.|\[::1\])/i.test(entry)
+  return new EntryProblem('has no scheme', `${local ? 'http' : 'https'}://${entry.replace(/^[:/]+/, '')}`)
+}
+
+/** The fix of a host, as one of an origin: each of its pieces with the scheme. */
+function withScheme (scheme: string, problem: EntryProblem): EntryProblem {
+  const fix = problem.fix?.split(',').map(host => `${scheme}://${host}`).join(',')
+  return new EntryProblem(problem.message, fix)
+}
+
+function warningFor (entry: string): string | undefined {
+  if (entry === '*') return 'every site may call this server and read its answers, without credentials'
+  if (entry === 'null') return 'any page can give itself this Origin, by a sandboxed frame'
+  const pattern = LOCAL.test(entry) ? undefined : parseEntry(entry)[0]
+  return pattern !== undefined && /^https?$/.test(pattern.scheme) && isTooWide(pattern.pattern)
+    ? 'anyone can register a name that it allows'
+    : undefined
+}

@@ -1,0 +1,112 @@
+import { formatAuthority } from './authority.js'
+import type { Authority } from './authority.js'
+import type { HostRules } from './host-rules.js'
+import { DEFAULT_ALLOWED_HOSTS } from './host-rules.js'
+import type { Origin } from './origin.js'
+import { defaultPort, isAt, isWebScheme } from './origin.js'
+import { quote } from './quote.js'
+import type { CrossOrigin, HostMalformed, HostNotAllowed, Settings } from '../types/index.js'
+
+// MLflow's own sentences: people search for them.
+const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
+const CROSS_ORIGIN = 'Cross-origin request blocked'
+
+const ADD_TO_HOSTS = 'to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS)'
+const ADD_TO_ORIGINS = 'to corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS)'
+
+/** The refusing verdicts: each says what came and what would allow it. */
+export interface Refusals {
+  /** @param conflict - why the value does not count, where the request names more than one host */
+  host (header: 'Host' | 'X-Forwarded-Host', value: string | undefined, authority: Authority | undefined, conflict?: string): HostNotAllowed | HostMalformed
+  origin (value: string, origin: Origin | undefined, host: Authority | undefined, hasFetchMetadata: boolean): CrossOrigin
+  /** @param site - the value of Sec-Fetch-Site */
+  withoutOrigin (site: string): CrossOrigin
+}
+
+export function createRefusals (settings: Settings, hostRules: HostRules): Refusals {
+  // An explicit list replaces the default: who follows the advice must not lose localhost by it.
+  const isDefaultList = settings.allowedHosts.length === DEFAULT_ALLOWED_HOSTS.length &&
+    DEFAULT_ALLOWED_HOSTS.every((entry, i) => settings.allowedHosts[i] === entry)
+
+  return {
+    host (header, value, authority, conflict) {
+      if (authority === undefined) return malformed(header, value, conflict)
+      const entry = hostRules.entryFor(authority)
+      const example = isDefaultList ? ` To keep the default list as well: ${quote(`@default,${entry}`)}.` : ''
+      return {
+        allowed: false,
+        check: 'host',
+        code: 'FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED',
+        statusCode: 403,
+        value: value ?? '',
+        setting: 'allowedHosts',
+        entry,
+        message: `${INVALID_HOST}: ${header} ${quote(value ?? '')} is not allowed. Add ${quote(entry)} ${ADD_TO_HOSTS}.${example}`
+      }
+    },
+
+    origin (value, origin, host, hasFetchMetadata) {
+      const entry = origin === undefined ? undefined : formatOrigin(origin)
+      return crossOrigin(value, entry, `Origin ${quote(value)} ${origin === undefined
+        ? explainOpaque(value, hasFetchMetadata)
+        : explainForeign(origin, host, entry ?? '', hostRules)}`)
+    },
+
+    withoutOrigin: site => crossOrigin('', undefined, `Sec-Fetch-Site ${quote(site)} without an Origin comes from another site. ` +
+      'Where other sites are meant to call this route, set config.mlflowSecurity.origin to false on it.')
+  }
+}
+
+function malformed (header: string, value: string | undefined, conflict: string | undefined): HostMalformed {
+  const shown = value === undefined || value === '' ? 'there is no Host' : `${header} ${quote(value)}`
+  const reason = value === undefined || value === '' ? '' : ' is not of the form host[:port]'
+  return {
+    allowed: false,
+    check: 'host',
+    code: 'FST_MLFLOW_SECURITY_HOST_MALFORMED',
+    statusCode: 400,
+    value: value ?? '',
+    setting: undefined,
+    entry: undefined,
+    message: `${INVALID_HOST}: ${conflict === undefined ? `${shown}${reason}` : `${shown}, and ${conflict}`}. No setting allows it.`
+  }
+}
+
+function crossOrigin (value: string, entry: string | undefined, explanation: string): CrossOrigin {
+  return {
+    allowed: false,
+    check: 'origin',
+    code: 'FST_MLFLOW_SECURITY_CROSS_ORIGIN',
+    statusCode: 403,
+    value,
+    setting: entry === undefined ? undefined : 'corsAllowedOrigins',
+    entry,
+    message: `${CROSS_ORIGIN}: ${explanation}`
+  }
+}
+
+function explainForeign (origin: Origin, host: Authority | undefined, entry: string, hostRules: HostRules): string {
+  const add = `Add ${quote(entry)} ${ADD_TO_ORIGINS}.`
+  if (host === undefined || !isWebScheme(origin.scheme) || origin.authority.host !== host.host) return `is not allowed. ${add}`
+  if (!isAt(origin, host)) {
+    return `has the name of the Host ${quote(formatAuthority(host))} on another port. If it is the server's own page, a proxy has dropped or changed the ` +
+      `port: let it pass the Host on as it came (nginx: proxy_set_header Host $http_host). If it is not: ${add}`
+  }
+  return hostRules.allowsEverything
+    ? `is the server's own only if nobody has rebound the name, and host validation is off: name the hosts in allowedHosts ` +
+      `(MLFLOW_SERVER_ALLOWED_HOSTS) in place of "*". Or: ${add}`
+    : `is on a Host that is not allowed itself. ${add}`
+}
+
+function explainOpaque (value: string, hasFetchMetadata: boolean): string {
+  if (value !== 'null') return 'is not of the form scheme://host[:port].'
+  return hasFetchMetadata
+    ? 'comes from a sandboxed frame, a local file or a redirect from another site, whoever made it. Where other sites are meant to post ' +
+      'to this route, set config.mlflowSecurity.origin to false on it.'
+    : 'may be the server\'s own page, but nothing proves it. If it is, send that page with "Referrer-Policy: same-origin": with ' +
+      '"no-referrer" browsers hide the Origin over plain http.'
+}
+
+function formatOrigin ({ scheme, authority }: Origin): string {
+  return `${scheme}://${formatAuthority(authority, defaultPort(scheme))}`
+}

@@ -1,0 +1,35 @@
+import diagnosticsChannel from 'node:diagnostics_channel'
+import type { FastifyRequest } from 'fastify'
+import { MAX_QUOTED } from './quote.js'
+import { hostValue } from './request-target.js'
+import type { Refusal, Refused } from '../types/index.js'
+
+const refused = diagnosticsChannel.channel('fastify-mlflow-security.refused')
+
+/**
+ * Tells the log and the diagnostics channel `fastify-mlflow-security.refused` of a refusal. Neither can change the
+ * verdict: a logger that throws is passed over, and Node keeps a subscriber's error away from the publisher.
+ */
+export function reportRefusal (request: FastifyRequest, { check, code, statusCode, message }: Refused, reportOnly: boolean): void {
+  const refusal: Refusal = {
+    check,
+    code,
+    statusCode,
+    host: clip(hostValue(request.raw)),
+    origin: clip(request.headers.origin),
+    method: request.method,
+    url: clip(request.url) ?? '',
+    remoteAddress: request.ip,
+    reportOnly
+  }
+  try {
+    request.log.warn(refusal, reportOnly ? `Report only, the request goes on: ${message}` : message)
+  } catch {
+    // The request is refused all the same.
+  }
+  if (refused.hasSubscribers) refused.publish(refusal)
+}
+
+function clip (value: string | undefined): string | undefined {
+  return value?.slice(0, MAX_QUOTED)
+}

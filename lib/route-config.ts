@@ -1,0 +1,78 @@
+import type { FastifyRequest, RouteOptions } from 'fastify'
+import { invalidRouteConfig } from './errors.js'
+import type { FrameOptions } from '../types/index.js'
+
+/** What a route does without, and its own X-Frame-Options. */
+export interface RouteSettings {
+  readonly host: boolean
+  readonly origin: boolean
+  readonly frameOptions: FrameOptions | undefined
+}
+
+const ALLOWED = 'false, or an object with host: false, origin: false and frameOptions: "SAMEORIGIN", "DENY" or "NONE"'
+const ALLOWED_CORS = 'false, or @fastify/cors options without origin, credentials, delegator and hook, which the plugin decides'
+const DECIDED_BY_THE_PLUGIN = ['origin', 'credentials', 'delegator', 'hook']
+
+const NONE: RouteSettings = { host: false, origin: false, frameOptions: undefined }
+const UNPROTECTED: RouteSettings = { host: true, origin: true, frameOptions: 'NONE' }
+
+/**
+ * An onRoute hook: checks a route's overrides while it is being registered.
+ *
+ * @throws FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG
+ */
+export function checkRoute ({ url, config = {} }: Pick<RouteOptions, 'url' | 'config'>): void {
+  parseRouteConfig(url, config)
+}
+
+const known = new WeakMap<object, RouteSettings>()
+
+/**
+ * @returns the overrides of the route that the router matched, whatever the request's URL looks like. A route that
+ *   was registered before the plugin was never checked: where its overrides are wrong, it has none, and says so.
+ */
+export function routeSettings (request: FastifyRequest): RouteSettings {
+  const { config, url = '' } = request.routeOptions
+  if (config.mlflowSecurity === undefined) return NONE
+  const settings = known.get(config) ?? parseLate(request, url, config)
+  known.set(config, settings)
+  return settings
+}
+
+function parseLate (request: FastifyRequest, url: string, config: object): RouteSettings {
+  try {
+    return parseRouteConfig(url, config)
+  } catch (error) {
+    request.log.error(error, 'The route was registered before fastify-mlflow-security, and its overrides are wrong: it has none')
+    return NONE
+  }
+}
+
+function parseRouteConfig (url: string, config: object): RouteSettings {
+  // @fastify/cors would let a route's own `cors` overrule the plugin's verdict on Origins.
+  if ('cors' in config && isObject(config.cors) && Object.keys(config.cors).some(key => DECIDED_BY_THE_PLUGIN.includes(key))) {
+    throw invalidRouteConfig(url, 'cors', config.cors, ALLOWED_CORS)
+  }
+  if (!('mlflowSecurity' in config) || config.mlflowSecurity === undefined) return NONE
+  const override = config.mlflowSecurity
+  if (override === false) return UNPROTECTED
+  if (!isOverride(override)) throw invalidRouteConfig(url, 'mlflowSecurity', override, ALLOWED)
+  return { host: override.host === false, origin: override.origin === false, frameOptions: override.frameOptions }
+}
+
+function isOverride (value: unknown): value is { host?: false, origin?: false, frameOptions?: FrameOptions } {
+  return isObject(value) && Object.entries(value).every(isAllowed)
+}
+
+function isAllowed ([key, value]: [string, unknown]): boolean {
+  switch (key) {
+    case 'host':
+    case 'origin': return value === false || value === undefined
+    case 'frameOptions': return value === 'SAMEORIGIN' || value === 'DENY' || value === 'NONE' || value === undefined
+    default: return false
+  }
+}
+
+function isObject (value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,96 @@
+import type { MlflowSecurityEnvironment } from '../types/index.js'
+
+/** The settings in the README's order. */
+export const optionNames = [
+  'allowedHosts', 'corsAllowedOrigins', 'xFrameOptions', 'disableSecurityMiddleware',
+  'reportOnly', 'healthRoutes', 'frameAncestors', 'cors'
+] as const
+
+export type OptionName = typeof optionNames[number]
+
+export type VariableName = keyof MlflowSecurityEnvironment
+
+/** The documented environment variables of the MLflow tracking server, by option. */
+export const variables: Readonly<Partial<Record<OptionName, VariableName>>> = {
+  allowedHosts: 'MLFLOW_SERVER_ALLOWED_HOSTS',
+  corsAllowedOrigins: 'MLFLOW_SERVER_CORS_ALLOWED_ORIGINS',
+  xFrameOptions: 'MLFLOW_SERVER_X_FRAME_OPTIONS',
+  disableSecurityMiddleware: 'MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE'
+}
+
+export const variableNames: readonly VariableName[] = Object.values(variables)
+
+const allowed: Readonly<Record<OptionName, string>> = {
+  allowedHosts: 'host names (mlflow.company.com, mlflow.internal:5000, *.company.com), IP addresses and ranges (192.168.1.100, 192.168.*, ' +
+    '10.0.0.0/8, fd00::/8), "@default" for the default list and "*" for every host; an array, or a string with commas',
+  corsAllowedOrigins: 'origins (https://app.company.com, https://*.company.com, http://localhost:*), "localhost:*", "@default" for the ' +
+    'default list, "null" and "*" for every origin; an array, or a string with commas',
+  xFrameOptions: '"SAMEORIGIN", "DENY" or "NONE"',
+  disableSecurityMiddleware: 'true or false',
+  reportOnly: 'true or false',
+  healthRoutes: 'route URLs as they are registered ("/health"); an array, or a string with commas',
+  frameAncestors: 'sites that may embed this one (https://notebook.company.com, https://*.company.com, http://localhost:*); an array, or ' +
+    'a string with commas',
+  cors: 'an object with the @fastify/cors options methods, allowedHeaders, exposedHeaders, maxAge, cacheControl, optionsSuccessStatus, ' +
+    'preflight, preflightContinue, hideOptionsRoute, logLevel'
+}
+
+/** @returns how messages name the option, its variable included, and what is allowed for it */
+export function describeOption (option: OptionName): { name: string, allowed: string } {
+  const variable = variables[option]
+  return { name: variable === undefined ? option : `${option} (${variable})`, allowed: allowed[option] }
+}
+
+const list = { type: ['string', 'array'], items: { type: 'string' } } as const
+// MLflow reads its variables so: true, false, 1 and 0 in any case. A string stays a string here; settings.ts reads it.
+const flag = { type: ['boolean', 'string'], pattern: '^\\s*([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0)?\\s*$' } as const
+
+/**
+ * The JSON schema of the four documented environment variables, for `env-schema` and `@fastify/env`: an app merges
+ * its `properties` into its own schema and passes the whole configuration to the plugin.
+ */
+export const mlflowSecuritySchema = {
+  type: 'object',
+  properties: {
+    MLFLOW_SERVER_ALLOWED_HOSTS: { ...list, description: `Allowed hosts: ${allowed.allowedHosts}.` },
+    MLFLOW_SERVER_CORS_ALLOWED_ORIGINS: { ...list, description: `CORS origins: ${allowed.corsAllowedOrigins}.` },
+    MLFLOW_SERVER_X_FRAME_OPTIONS: {
+      type: 'string',
+      pattern: '^\\s*([Ss][Aa][Mm][Ee][Oo][Rr][Ii][Gg][Ii][Nn]|[Dd][Ee][Nn][Yy]|[Nn][Oo][Nn][Ee])?\\s*$',
+      description: `X-Frame-Options: ${allowed.xFrameOptions}.`
+    },
+    MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: { ...flag, description: `Disable security: ${allowed.disableSecurityMiddleware}.` }
+  }
+} as const
+
+const corsNames = [
+  'methods', 'allowedHeaders', 'exposedHeaders', 'maxAge', 'cacheControl', 'optionsSuccessStatus', 'preflight',
+  'preflightContinue', 'hideOptionsRoute', 'logLevel'
+] as const
+
+/** The documented variables and, under their option names, the settings that have no variable. */
+export const settingsSchema = {
+  type: 'object',
+  properties: {
+    ...mlflowSecuritySchema.properties,
+    reportOnly: flag,
+    healthRoutes: list,
+    frameAncestors: list,
+    cors: {
+      type: 'object',
+      propertyNames: { enum: corsNames },
+      properties: {
+        methods: list,
+        allowedHeaders: list,
+        exposedHeaders: list,
+        maxAge: { type: 'integer', minimum: 0 },
+        cacheControl: { type: ['string', 'integer'] },
+        optionsSuccessStatus: { type: 'integer', minimum: 200, maximum: 299 },
+        preflight: { type: 'boolean' },
+        preflightContinue: { type: 'boolean' },
+        hideOptionsRoute: { type: 'boolean' },
+        logLevel: { type: 'string' }
+      }
+    }
+  }
+} as const
