@@ -22,8 +22,8 @@ export class AuthorityMatcher {
       case 'name':
       case 'address': return addPort(this.#exact, pattern.host, port)
       case 'below': return addPort(this.#below, pattern.parent, port)
-      case 'glob': return void this.#globs.push({ pieces: pattern.pieces, port })
       case 'range': return this.#addRange(pattern, port)
+      case 'glob': this.#globs.push({ pieces: pattern.pieces, port })
     }
   }
 

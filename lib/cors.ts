@@ -1,43 +1,49 @@
 import cors from '@fastify/cors'
-import type { FastifyCorsOptions, FastifyCorsOptionsDelegateCallback } from '@fastify/cors'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import { isPreflight } from './policy.js'
 import type { Policy } from './policy.js'
-import type { CorsOptions } from '../types/index.js'
+import type { Settings } from '../types/index.js'
 
-const DEFAULTS: FastifyCorsOptions = {
-  methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
-  // A bare OPTIONS is the app's own; @fastify/cors would answer it with 400.
-  strictPreflight: false
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by `@fastify/cors` where it has taken a request for a preflight. */
+    corsPreflightEnabled?: boolean
+  }
 }
 
-const NO_CORS: FastifyCorsOptions = { origin: false }
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
-/**
- * Adds `@fastify/cors` to the root instance, which `register` on an encapsulated one cannot.
- *
- * @param options - what its users may set beside the origins and credentials
- */
-export function addCors (root: FastifyInstance, policy: Policy, options: CorsOptions): Promise<void> {
+/** Adds `@fastify/cors` to the root instance, which `register` on an encapsulated one cannot. */
+export function addCors (root: FastifyInstance, settings: Settings, policy: Policy): Promise<void> {
+  const options = {
+    methods: METHODS,
+    ...settings.cors,
+    // It takes every OPTIONS of an allowed Origin for a preflight: `answerPreflight` tells which one is.
+    strictPreflight: false,
+    preflightContinue: true,
+    // Credentials for every origin there is would hand them to every site there is; browsers refuse the pair as well.
+    credentials: !policy.allowsAnyOrigin,
+    // A function, even for "*": a request without an Origin gets no CORS header.
+    origin: (origin: string | undefined, callback: (error: null, allowed: boolean | '*') => void) => {
+      callback(null, policy.allowsOrigin(origin) && (policy.allowsAnyOrigin ? '*' : true))
+    }
+  }
   return new Promise((resolve, reject) => {
-    cors(root, { ...options, delegator: createDelegate(policy, options) }, error => error === undefined ? resolve() : reject(error))
+    cors(root, options, error => error === undefined ? resolve() : reject(error))
+    root.addHook('onRequest', createPreflightAnswer(settings))
   })
 }
 
-/** Picks the ready-made `@fastify/cors` options for a request: none, those of an answer, those of a preflight's answer. */
-function createDelegate (policy: Policy, options: CorsOptions): FastifyCorsOptionsDelegateCallback {
-  const byVerdict = {
-    origin: answers({ ...DEFAULTS, ...options, origin: true, credentials: true }),
-    // Credentials for every origin there is would hand them to every site there is; browsers refuse the pair as well.
-    '*': answers({ ...DEFAULTS, ...options, origin: '*', credentials: false })
+/** Answers preflights after `@fastify/cors` has set their headers; a bare OPTIONS is the app's own. */
+function createPreflightAnswer ({ cors: { preflightContinue = false, optionsSuccessStatus = 204 } }: Settings): onRequestHookHandler {
+  return function answerPreflight (request, reply, done) {
+    if (request.corsPreflightEnabled !== true) return done()
+    if (isPreflight(request.raw) && !preflightContinue) {
+      // Some browsers wait for a body without the length, even of a 204.
+      reply.code(optionsSuccessStatus).header('content-length', '0').send()
+      return
+    }
+    request.corsPreflightEnabled = isPreflight(request.raw)
+    done()
   }
-  return function corsOptionsFor (request, callback) {
-    const verdict = policy.corsFor(request.headers.origin)
-    if (verdict === 'none') return callback(null, NO_CORS)
-    callback(null, isPreflight(request.raw) ? byVerdict[verdict].toPreflight : byVerdict[verdict].toRequest)
-  }
-}
-
-function answers (options: FastifyCorsOptions): { toPreflight: FastifyCorsOptions, toRequest: FastifyCorsOptions } {
-  return { toPreflight: options, toRequest: { ...options, preflight: false } }
 }

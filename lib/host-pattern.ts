@@ -26,7 +26,7 @@ export class EntryProblem extends Error {
 }
 
 const OCTETS_THEN_WILDCARDS = /^((?:(?:0|[1-9][0-9]{0,2})\.){1,3})\*(?:\.\*)*$/
-const ONLY_DIGITS_DOTS_AND_WILDCARDS = /^[0-9.*]+$/
+const DIGITS_DOTS_AND_WILDCARDS = /^[.*]*[0-9][0-9.*]*$/
 const NAME_CHARACTERS_AND_WILDCARDS = /^[a-z0-9_.*-]+$/
 const PORT = /^[0-9]{1,5}$/
 // A prefix length, a path, userinfo or two entries in one: parseHostPattern has the better word for it.
@@ -41,8 +41,9 @@ const CIDR = /^([^/]+)\/([0-9]{1,3})$/
  */
 export function splitPort (entry: string): { host: string, port: number | undefined } {
   const colon = entry.lastIndexOf(':')
-  const hasNoPort = colon === -1 || isIPv6(entry) || entry.includes(']', colon) || NOT_IN_AN_AUTHORITY.test(entry)
-  if (hasNoPort) return { host: entry, port: undefined }
+  const hasOneColon = colon !== -1 && entry.indexOf(':') === colon
+  const followsBracket = entry.charAt(colon - 1) === ']'
+  if (!(hasOneColon || followsBracket) || NOT_IN_AN_AUTHORITY.test(entry)) return { host: entry, port: undefined }
   const host = entry.slice(0, colon)
   return { host, port: parsePort(entry.slice(colon + 1), host) }
 }
@@ -99,7 +100,7 @@ function refuseForeignSyntax (text: string): void {
   if (text.includes('?') || (/\[[^:]*\]/).test(text)) {
     throw new EntryProblem('has a "?" or "[…]" pattern; the only wildcard is "*"', text.replace(/\?+|\[[^\]]*\]/g, '*'))
   }
-  if (/[:[\]]/.test(text)) throw new EntryProblem('is no valid IPv6 address')
+  if (/[:[\]]/.test(text)) throw new EntryProblem('has more than one colon or a bracket, and is no valid IPv6 address')
 }
 
 /** @returns the text in lower case and punycode, its wildcards kept (UTS 46, by the platform's URL parser) */
@@ -116,7 +117,7 @@ function toASCII (text: string): string {
 
 function parseNamePattern (text: string): HostPattern {
   if (text.startsWith('.')) throw new EntryProblem('begins with a dot', `${text.slice(1)},*${text}`)
-  if (ONLY_DIGITS_DOTS_AND_WILDCARDS.test(text)) return parseOctets(text)
+  if (DIGITS_DOTS_AND_WILDCARDS.test(text)) return parseOctets(text)
   if (!NAME_CHARACTERS_AND_WILDCARDS.test(text)) throw new EntryProblem('has characters that no host name has')
   // A wildcard takes part in the name's grammar as any one character would.
   const name = parseName(text.replaceAll('*', 'x'))

@@ -27,7 +27,7 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
 
   root.addHook('onRequest', headers.setSecurityHeaders)
   root.addHook('onRequest', createGuard(settings, policy))
-  await addCors(root, policy, settings.cors)
+  await addCors(root, settings, policy)
   root.addHook('preParsing', headers.settleFrameOptions)
   if (headers.addFrameAncestors !== undefined) root.addHook('onSend', headers.addFrameAncestors)
 }

@@ -94,7 +94,7 @@ export function parseOriginEntry (entry: string): OriginEntry {
 function withoutScheme (entry: string): EntryProblem {
   if (entry.startsWith('@')) return new EntryProblem('is no list that has a name', '@default')
   const local = /^(?:localhost|127\.|\[::1\])/i.test(entry)
-  return new EntryProblem('has no scheme', `${local ? 'http' : 'https'}://${entry.replace(/^[:/]+/, '')}`)
+  return new EntryProblem('has no scheme', `${local ? 'http' : 'https'}://${entry.replace(/^(?:.*:)?\/\//, '')}`)
 }
 
 /** The fix of a host, as one of an origin: each of its pieces with the scheme. */

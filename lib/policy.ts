@@ -28,12 +28,10 @@ export interface Policy {
    *   trusted proxy's X-Forwarded-Host. Both must be allowed, for a rebound page can write that header itself.
    */
   inspect (request: RequestHead, effectiveHost?: string, exempt?: Exemption): Verdict
-  /**
-   * Which `Access-Control-Allow-Origin` an Origin gets.
-   *
-   * @returns `'*'`, `'origin'` for the Origin itself, with credentials, or `'none'`
-   */
-  corsFor (origin: string | undefined): 'none' | 'origin' | '*'
+  /** `corsAllowedOrigins` has `*`. */
+  readonly allowsAnyOrigin: boolean
+  /** Whether pages of this Origin may read answers; `undefined`, the server's own page among them, needs no leave. */
+  allowsOrigin (origin: string | undefined): boolean
 }
 
 /** What is known of a Host value. */
@@ -133,11 +131,8 @@ export function createPolicy (settings: Settings): Policy {
     warnings: [...hostRules.warnings, ...originRules.warnings],
     validatesHost: !settings.disableSecurityMiddleware && !hostRules.allowsEverything,
     inspect: settings.disableSecurityMiddleware ? () => DISABLED : inspect,
-    corsFor (origin) {
-      if (origin === undefined) return 'none'
-      if (originRules.allowsEverything) return '*'
-      return originFacts(origin).listed ? 'origin' : 'none'
-    }
+    allowsAnyOrigin: originRules.allowsEverything,
+    allowsOrigin: origin => origin !== undefined && originFacts(origin).listed
   }
 }
 

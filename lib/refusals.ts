@@ -93,7 +93,7 @@ function explainForeign (origin: Origin, host: Authority | undefined, entry: str
       `port: let it pass the Host on as it came (nginx: proxy_set_header Host $http_host). If it is not: ${add}`
   }
   return hostRules.allowsEverything
-    ? `is the server's own only if nobody has rebound the name, and host validation is off: name the hosts in allowedHosts ` +
+    ? 'is the server\'s own only if nobody has rebound the name, and host validation is off: name the hosts in allowedHosts ' +
       `(MLFLOW_SERVER_ALLOWED_HOSTS) in place of "*". Or: ${add}`
     : `is on a Host that is not allowed itself. ${add}`
 }

@@ -98,19 +98,25 @@ function validate (data: Record<string, unknown>): GivenSettings {
   }
 }
 
-interface SchemaError { readonly instancePath: string, readonly message?: string }
+interface SchemaError { readonly instancePath: string, readonly keyword: string, readonly message?: string }
 
 /** @returns the coded error for what env-schema found first */
 function explain (error: unknown, data: Record<string, unknown>): unknown {
-  const first = error instanceof Error && 'errors' in error && Array.isArray(error.errors)
-    ? error.errors.find((entry: unknown): entry is SchemaError => typeof entry === 'object' && entry !== null && 'instancePath' in entry)
-    : undefined
+  const first = error instanceof Error && 'errors' in error && Array.isArray(error.errors) ? error.errors.find(isSchemaError) : undefined
   const [name = '', ...path] = first?.instancePath.slice(1).split('/') ?? []
   const option = optionNames.find(candidate => (variables[candidate] ?? candidate) === name)
-  if (option === undefined) return error
-  const value = data[name]
-  if (value === true) return invalidOption(option, value, 'is a flag without a value')
-  return invalidOption(option, value, `${path.length === 0 ? '' : `(${path.join('.')}) `}${first?.message ?? 'is wrong'}`, suggestion(option, value))
+  if (first === undefined || option === undefined) return error
+  return invalidOption(option, data[name], reason(first, path, data[name]), suggestion(option, data[name]))
+}
+
+function isSchemaError (error: unknown): error is SchemaError {
+  return typeof error === 'object' && error !== null && 'instancePath' in error && 'keyword' in error
+}
+
+function reason ({ keyword, message }: SchemaError, path: string[], value: unknown): string {
+  if (value === true) return 'is a flag without a value'
+  if (path.length > 0) return `is wrong: ${path.join('.')} ${message}`
+  return keyword === 'type' ? 'has the wrong type' : 'is not allowed'
 }
 
 function suggestion (option: OptionName, value: unknown): string | undefined {
@@ -118,6 +124,8 @@ function suggestion (option: OptionName, value: unknown): string | undefined {
   const word = value.toLowerCase().replace(/[^a-z]/g, '')
   if (option === 'xFrameOptions') {
     if (word.startsWith('same')) return 'SAMEORIGIN'
+    // No browser knows ALLOW-FROM any more (RFC 7034 §2.1): frame-ancestors took its place.
+    if (word.startsWith('allowfrom')) return value.replace(/^\s*allow-from[:\s]*/i, 'frameAncestors: ')
     return /^(allow|off|false|no$|disable)/.test(word) ? 'NONE' : undefined
   }
   if (/^(yes|y|on|enabled?)$/.test(word)) return 'true'

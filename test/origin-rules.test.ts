@@ -1,0 +1,107 @@
+import t from 'tap'
+import { compileFrameAncestors } from '../lib/frame-ancestors.js'
+import { parseOrigin } from '../lib/origin.js'
+import { DEFAULT_CORS_ALLOWED_ORIGINS, compileOriginRules } from '../lib/origin-rules.js'
+
+function allows (entries: readonly string[], text: string): boolean {
+  const origin = parseOrigin(text)
+  return origin !== undefined && compileOriginRules(entries).allows(origin)
+}
+
+t.test('what each entry allows, and what it does not', async t => {
+  const cases: Array<[entry: string, allowed: string[], refused: string[]]> = [
+    ['https://app.company.com', ['https://app.company.com', 'https://app.company.com:443'], ['http://app.company.com', 'https://app.company.com:8443',
+      'https://app.company.com.evil.com', 'https://xapp.company.com']],
+    ['https://app.company.com:443', ['https://app.company.com'], []],
+    ['HTTPS://App.Company.com', ['https://app.company.com'], []],
+    ['https://app.company.com:8443', ['https://app.company.com:8443'], ['https://app.company.com']],
+    ['http://name:*', ['http://name', 'http://name:3000'], ['https://name', 'http://x.name']],
+    ['https://*.company.com', ['https://a.company.com', 'https://a.b.company.com'], ['https://company.com', 'http://a.company.com', 'https://a.company.com:8443']],
+    ['https://app-*.company.com:*', ['https://app-1.company.com:8443'], ['https://app.company.com:8443', 'http://app-1.company.com']],
+    ['http://192.168.*', ['http://192.168.7.8'], ['http://192.168.evil.com', 'http://192.168.7.8:3000', 'https://192.168.7.8']],
+    ['http://192.168.*:*', ['http://192.168.7.8:3000'], ['http://192.169.7.8:3000']],
+    ['http://[::1]:3000', ['http://[0:0::1]:3000'], ['http://[::1]']],
+    ['http://127.0.0.1:3000', ['http://127.0.0.1:3000'], ['http://127.0.0.2:3000']],
+    ['localhost:*', ['http://localhost', 'https://localhost:3000', 'http://a.localhost:1', 'http://127.0.0.1:1', 'http://127.9.9.9', 'https://[::1]:8888'],
+      ['http://localhost.evil.com', 'http://10.0.0.1', 'chrome-extension://localhost', 'http://0.0.0.0:1']],
+    ['LOCALHOST', ['http://localhost', 'https://localhost', 'http://127.0.0.1'], ['http://localhost:3000', 'http://localhost:443']],
+    ['http://localhost:*', ['http://localhost:3000'], ['https://localhost:3000', 'http://127.0.0.1:3000']],
+    ['chrome-extension://abcdef', ['chrome-extension://abcdef'], ['chrome-extension://abcdeg', 'http://abcdef', 'chrome-extension://abcdef:80']],
+    ['vscode-webview://*', ['vscode-webview://1a2b'], ['vscode-file://1a2b']],
+    ['https://münchen.example', ['https://xn--mnchen-3ya.example'], []]
+  ]
+  for (const [entry, allowed, refused] of cases) {
+    for (const origin of allowed) t.ok(allows([entry], origin), `${entry} allows ${origin}`)
+    for (const origin of refused) t.notOk(allows([entry], origin), `${entry} does not allow ${origin}`)
+  }
+})
+
+t.test('the default is this machine, and an address is not allowed for being one', async t => {
+  t.ok(allows(DEFAULT_CORS_ALLOWED_ORIGINS, 'http://localhost:3000'))
+  for (const origin of ['http://192.168.1.1', 'http://10.0.0.1:5000', 'https://company.com']) t.notOk(allows(DEFAULT_CORS_ALLOWED_ORIGINS, origin), origin)
+})
+
+t.test('a wrong entry stops the start, with the fix', async t => {
+  const cases: Array<[entry: string, reason: RegExp, fix?: string]> = [
+    ['app.company.com', /has no scheme/, 'https://app.company.com'],
+    ['//app.company.com', /has no scheme/, 'https://app.company.com'],
+    ['localhost:3000', /has no scheme/, 'http://localhost:3000'],
+    ['127.0.0.1:3000', /has no scheme/, 'http://127.0.0.1:3000'],
+    ['@default2', /no list that has a name/, '@default'],
+    ['https://app.company.com/', /path or a trailing slash/, 'https://app.company.com'],
+    ['https://app.company.com/ui', /path or a trailing slash/, 'https://app.company.com'],
+    ['https://app.company.com?x', /path or a trailing slash/, 'https://app.company.com'],
+    ['https://user@app.company.com', /userinfo/, 'https://app.company.com'],
+    ['https://app.company.com:x', /no valid port/, 'https://app.company.com'],
+    ['https://.company.com', /begins with a dot/, 'https://company.com,https://*.company.com'],
+    ['https://', /has no host/],
+    ['http://::1', /IPv6 address without brackets/, 'http://[::1]'],
+    ['http://127.1', /no valid IPv4/],
+    ['*://app.company.com', /has no scheme/, 'https://app.company.com'],
+    ['Null', /has no scheme/]
+  ]
+  for (const [entry, reason, fix] of cases) {
+    let message = ''
+    try { compileOriginRules([entry]) } catch (error) { message = error instanceof Error ? error.message : '' }
+    t.match(message, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS\): "/, `${entry}: names option and variable`)
+    t.match(message, reason, entry)
+    if (fix !== undefined) t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1], fix, `${entry}: the fix`)
+  }
+})
+
+t.test('a list that is open to all warns', async t => {
+  for (const entry of ['*', 'null', 'https://*', 'https://*.com', 'http://app.*:*']) t.equal(compileOriginRules([entry]).warnings.length, 1, entry)
+  for (const entry of ['https://*.company.com', 'localhost:*', 'vscode-webview://*']) t.same(compileOriginRules([entry]).warnings, [], entry)
+})
+
+t.test('frameAncestors becomes a directive of the Content-Security-Policy', async t => {
+  const cases: Array<[entries: string[], directive: string]> = [
+    [['https://notebook.company.com'], "frame-ancestors 'self' https://notebook.company.com"],
+    [['https://*.company.com', 'http://localhost:*', 'http://10.0.0.1:8888'],
+      "frame-ancestors 'self' https://*.company.com http://localhost:* http://10.0.0.1:8888"],
+    [["'self'", 'https://a:443', 'vscode-webview://*'], "frame-ancestors 'self' https://a vscode-webview://*"]
+  ]
+  for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries)?.addTo(undefined), directive, entries.join())
+  t.equal(compileFrameAncestors([]), undefined)
+  for (const entry of ['notebook.company.com', 'https://nb-*.company.com', 'http://192.168.*', 'http://[::1]', '*', "'none'", 'https://a; script-src *', 'https://a b']) {
+    t.throws(() => compileFrameAncestors([entry]), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors: "/ }, entry)
+  }
+})
+
+t.test('frame-ancestors is merged into the policy that the app sends', async t => {
+  const ancestors = compileFrameAncestors(['https://nb'])
+  const directive = "frame-ancestors 'self' https://nb"
+  const added: Array<[policy: string | string[] | undefined, expected: string]> = [
+    [undefined, directive],
+    ['', directive],
+    ["default-src 'self'", `default-src 'self'; ${directive}`],
+    ["default-src 'self'; ", `default-src 'self'; ${directive}`],
+    ["default-src 'self'; Frame-Ancestors 'none'", "default-src 'self'; Frame-Ancestors 'none'"],
+    [["default-src 'self'", 'img-src *'], `default-src 'self', img-src *; ${directive}`]
+  ]
+  for (const [policy, expected] of added) t.equal(ancestors?.addTo(policy), expected, `added to ${policy}`)
+  t.equal(ancestors?.replaceIn("default-src 'self';frame-ancestors 'self';img-src *"), `default-src 'self';${directive};img-src *`)
+  t.equal(ancestors?.replaceIn("frame-ancestors 'self', frame-ancestors 'none'; img-src *"), `${directive}, ${directive}; img-src *`)
+  t.equal(ancestors?.replaceIn("default-src 'self'; x-frame-ancestors a"), undefined)
+  t.equal(ancestors?.replaceIn(undefined), undefined)
+})

@@ -1,0 +1,147 @@
+import fastifyEnv from '@fastify/env'
+import envSchema from 'env-schema'
+import t from 'tap'
+import mlflowSecurity, { fastifyMlflowSecurity, mlflowSecuritySchema } from '../lib/index.js'
+import { DEFAULT_ALLOWED_HOSTS } from '../lib/host-rules.js'
+import { resolveSettings } from '../lib/settings.js'
+import type { MlflowSecurityOptions, Settings } from '../types/index.js'
+import { createApp } from './fixtures/server.js'
+
+type Environment = Record<string, string | undefined>
+
+const DEFAULTS: Settings = {
+  allowedHosts: DEFAULT_ALLOWED_HOSTS,
+  corsAllowedOrigins: ['localhost:*'],
+  xFrameOptions: 'SAMEORIGIN',
+  disableSecurityMiddleware: false,
+  reportOnly: false,
+  healthRoutes: ['/health', '/version'],
+  frameAncestors: [],
+  cors: {}
+}
+
+/** Options as a JavaScript user or a command line may pass them, whatever the types say. */
+const untyped = (options: Record<string, unknown>): MlflowSecurityOptions => options
+
+t.test('the plugin is the default export, a named one, and what require() returns', async t => {
+  t.equal(fastifyMlflowSecurity, mlflowSecurity)
+})
+
+t.test('the defaults', async t => {
+  t.same(resolveSettings({}, {}), DEFAULTS)
+})
+
+t.test('settings by option, by documented variable, as an option by that name', async t => {
+  const cases: Array<[name: string, options: MlflowSecurityOptions, environment: Environment, expected: Partial<Settings>]> = [
+    ['string', { allowedHosts: 'a,b' }, {}, { allowedHosts: ['a', 'b'] }],
+    ['array', { allowedHosts: ['a', 'b'] }, {}, { allowedHosts: ['a', 'b'] }],
+    ['array of lists, as a repeated flag', { allowedHosts: ['a , b', ' c,,'] }, {}, { allowedHosts: ['a', 'b', 'c'] }],
+    ['variable', {}, { MLFLOW_SERVER_ALLOWED_HOSTS: ' a , b ' }, { allowedHosts: ['a', 'b'] }],
+    ['option before variable', { allowedHosts: 'a' }, { MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, { allowedHosts: ['a'] }],
+    ['undefined is unset', { allowedHosts: undefined }, { MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, { allowedHosts: ['b'] }],
+    ['empty variable is unset', {}, { MLFLOW_SERVER_ALLOWED_HOSTS: '', MLFLOW_SERVER_X_FRAME_OPTIONS: '', MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: '' }, {}],
+    ['variable as an option', { MLFLOW_SERVER_ALLOWED_HOSTS: 'a' }, { MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, { allowedHosts: ['a'] }],
+    ['option before variable as an option', { allowedHosts: 'a', MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, {}, { allowedHosts: ['a'] }],
+    ['empty variable as an option', { MLFLOW_SERVER_ALLOWED_HOSTS: '' }, { MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, { allowedHosts: ['b'] }],
+    ['@default', { allowedHosts: '@default,a' }, {}, { allowedHosts: [...DEFAULT_ALLOWED_HOSTS, 'a'] }],
+    ['@default of origins', { corsAllowedOrigins: ['https://a', '@default'] }, {}, { corsAllowedOrigins: ['https://a', 'localhost:*'] }],
+    ['origins by variable', {}, { MLFLOW_SERVER_CORS_ALLOWED_ORIGINS: 'https://a,https://b' }, { corsAllowedOrigins: ['https://a', 'https://b'] }],
+    ['frames', { xFrameOptions: 'DENY' }, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'NONE' }, { xFrameOptions: 'DENY' }],
+    ['frames in any case', {}, { MLFLOW_SERVER_X_FRAME_OPTIONS: ' SameOrigin ' }, { xFrameOptions: 'SAMEORIGIN' }],
+    ['frames off', {}, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'none' }, { xFrameOptions: 'NONE' }],
+    ['switch', { disableSecurityMiddleware: true }, {}, { disableSecurityMiddleware: true }],
+    ['switch by option before variable', { disableSecurityMiddleware: false }, { MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: 'true' }, {}],
+    ...['true', 'TRUE', 'True', ' true ', '1'].map((value): [string, MlflowSecurityOptions, Environment, Partial<Settings>] =>
+      [`switch by ${value}`, {}, { MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: value }, { disableSecurityMiddleware: true }]),
+    ...['false', 'FALSE', '0'].map((value): [string, MlflowSecurityOptions, Environment, Partial<Settings>] =>
+      [`switch by ${value}`, {}, { MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: value }, {}]),
+    ['report only, as a flag with a value', { reportOnly: 'true' }, {}, { reportOnly: true }],
+    ['health routes', { healthRoutes: '/ping, /ready' }, {}, { healthRoutes: ['/ping', '/ready'] }],
+    ['no health routes', { healthRoutes: [] }, {}, { healthRoutes: [] }],
+    ['frame ancestors', { frameAncestors: 'https://a,https://b' }, {}, { frameAncestors: ['https://a', 'https://b'] }],
+    ['cors', { cors: { maxAge: 600, exposedHeaders: ['etag'] } }, {}, { cors: { maxAge: 600, exposedHeaders: ['etag'] } }],
+    ["the app's own configuration", untyped({ PORT: 3000, DATABASE_URL: 'x', MLFLOW_SERVER_ALLOWED_HOSTS: 'a' }), {}, { allowedHosts: ['a'] }]
+  ]
+  for (const [name, options, environment, expected] of cases) t.same(resolveSettings(options, environment), { ...DEFAULTS, ...expected }, name)
+})
+
+t.test('a wrong value stops the start: option and variable, the value, what is allowed, the fix', async t => {
+  const cases: Array<[options: Record<string, unknown>, message: RegExp, environment?: Environment]> = [
+    [{ allowedHosts: true }, /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS\): true is a flag without a value\. Allowed: host names/],
+    [{ allowedHosts: null }, /allowedHosts .*: null has the wrong type/],
+    [{ allowedHosts: 5000 }, /allowedHosts .*: 5000 has the wrong type/],
+    [{ allowedHosts: ['a', 5000] }, /allowedHosts .*: \["a",5000\] is wrong: 1 must be string/],
+    [{ allowedHosts: '' }, /allowedHosts .*: "" is an empty list; leave it out for the default/],
+    [{ allowedHosts: [] }, /allowedHosts .*: \[\] is an empty list/],
+    [{}, /allowedHosts .*: " , " is an empty list/, { MLFLOW_SERVER_ALLOWED_HOSTS: ' , ' }],
+    [{ allowedHosts: () => true }, /allowedHosts .*: .* has the wrong type/],
+    [{ corsAllowedOrigins: false }, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS\): false has the wrong type/],
+    [{}, /^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS\): "SAME-ORIGIN" .*Did you mean "SAMEORIGIN"\?$/, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'SAME-ORIGIN' }],
+    [{ xFrameOptions: 'ALLOWALL' }, /^xFrameOptions .*"ALLOWALL" .*Did you mean "NONE"\?$/],
+    [{ xFrameOptions: 'ALLOW-FROM https://a' }, /^xFrameOptions .*"ALLOW-FROM https:\/\/a" is not allowed.*Did you mean "frameAncestors: https:\/\/a"\?$/],
+    [{ xFrameOptions: 'x' }, /^xFrameOptions .*"x" .*Allowed: "SAMEORIGIN", "DENY" or "NONE"/],
+    [{ xFrameOptions: ['DENY', 'NONE'] }, /^xFrameOptions .*\["DENY","NONE"\] has the wrong type/],
+    [{ xFrameOptions: '' }, /^xFrameOptions .*"" is empty/],
+    [{}, /^disableSecurityMiddleware \(MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE\): "yes" .*Did you mean "true"\?$/, { MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: 'yes' }],
+    [{ disableSecurityMiddleware: 'Off' }, /^disableSecurityMiddleware .*Did you mean "false"\?$/],
+    [{ disableSecurityMiddleware: 'maybe' }, /^disableSecurityMiddleware .*"maybe" .*Allowed: true or false\.$/],
+    [{ disableSecurityMiddleware: '' }, /^disableSecurityMiddleware .*"" is empty/],
+    [{ reportOnly: 1 }, /^reportOnly: 1 has the wrong type/],
+    [{ healthRoutes: 'health' }, /^healthRoutes: "health" is no route URL.*Did you mean "\/health"\?$/],
+    [{ frameAncestors: ' ' }, /^frameAncestors: " " is an empty list/],
+    [{ cors: true }, /^cors: true is a flag without a value/],
+    [{ cors: { origin: '*' } }, /^cors: \{"origin":"\*"\} .*Allowed: an object with the @fastify\/cors options methods/],
+    [{ cors: { credentials: true } }, /^cors: /],
+    [{ cors: { maxAge: '600' } }, /^cors: .*is wrong: maxAge must be integer/]
+  ]
+  for (const [options, message, environment = {}] of cases) {
+    t.throws(() => resolveSettings(untyped(options), environment), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message }, String(message))
+  }
+})
+
+t.test('an unknown option stops the start', async t => {
+  const cases: Array<[name: string, meant?: string]> = [
+    ['allowedHost', 'allowedHosts'], ['allowed-hosts', 'allowedHosts'], ['ALLOWED_HOSTS', 'allowedHosts'], ['corsAllowedOrigin', 'corsAllowedOrigins'],
+    ['MLFLOW_SERVER_ALLOWED_HOST', 'MLFLOW_SERVER_ALLOWED_HOSTS'], ['hosts'], ['prefix']
+  ]
+  for (const [name, meant] of cases) {
+    const message = meant === undefined ? new RegExp(`^Unknown option "${name}"\\. Allowed`) : new RegExp(`^Unknown option "${name}"\\. Did you mean "${meant}"\\?`)
+    t.throws(() => resolveSettings(untyped({ [name]: 'a' }), {}), { code: 'FST_MLFLOW_SECURITY_UNKNOWN_OPTION', message }, name)
+  }
+})
+
+t.test("the settings are frozen, and the caller's objects stay as they are", async t => {
+  const options = { allowedHosts: ['a,b'], healthRoutes: ['/x'], cors: { maxAge: 1 } }
+  const environment = { MLFLOW_SERVER_CORS_ALLOWED_ORIGINS: 'https://a', OTHER: 'x' }
+  const before = structuredClone({ options, environment })
+  const schema = structuredClone(mlflowSecuritySchema)
+  const settings = resolveSettings(options, environment)
+  t.same({ options, environment }, before)
+  t.same(mlflowSecuritySchema, schema)
+  for (const value of Object.values(settings)) if (typeof value === 'object') t.ok(Object.isFrozen(value))
+  t.ok(Object.isFrozen(settings))
+})
+
+t.test('an error inside env-schema that is none of the value is passed on', async t => {
+  const options = { get allowedHosts (): string { throw new Error('getter') } }
+  t.throws(() => resolveSettings(options, {}), { message: 'getter' })
+})
+
+t.test('nothing is half-applied: a wrong entry leaves no trace on the server', async t => {
+  const { app } = createApp(t)
+  await t.rejects(async () => app.register(mlflowSecurity, { allowedHosts: 'a', frameAncestors: 'b' }), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' })
+  t.notOk(app.hasDecorator('mlflowSecurity'))
+  t.notOk(app.hasRequestDecorator('corsPreflightEnabled'))
+})
+
+t.test('the schema merges into that of an app which uses @fastify/env', async t => {
+  const { app } = createApp(t)
+  const data = { PORT: '3000', MLFLOW_SERVER_ALLOWED_HOSTS: 'mlflow.company.com', MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: 'False', MLFLOW_SERVER_X_FRAME_OPTIONS: '' }
+  await app.register(fastifyEnv, {
+    schema: { type: 'object', required: ['PORT'], properties: { PORT: { type: 'number' }, ...mlflowSecuritySchema.properties } },
+    data
+  })
+  await app.register(mlflowSecurity, app.getDecorator<Record<string, unknown>>('config'))
+  t.match(app.mlflowSecurity.settings, { allowedHosts: ['mlflow.company.com'], disableSecurityMiddleware: false, xFrameOptions: 'SAMEORIGIN' })
+  t.throws(() => envSchema({ schema: structuredClone(mlflowSecuritySchema), data: { MLFLOW_SERVER_X_FRAME_OPTIONS: 'x' }, env: false }))
+})
