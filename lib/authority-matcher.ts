@@ -3,6 +3,9 @@ import type { Authority } from './authority.js'
 import { ANY_PORT } from './host-pattern.js'
 import type { HostPattern } from './host-pattern.js'
 
+type Glob = Extract<HostPattern, { kind: 'glob' }>
+type Range = Extract<HostPattern, { kind: 'range' }>
+
 type Ports = Set<number>
 
 /**
@@ -14,7 +17,7 @@ export class AuthorityMatcher {
   readonly #exact = new Map<string, Ports>()
   readonly #below = new Map<string, Ports>()
   readonly #ranges = new Map<number, BlockList>()
-  readonly #globs: Array<{ pieces: readonly string[], port: number }> = []
+  readonly #globs: Array<{ glob: Glob, port: number }> = []
 
   /** @param port - 0 to 65535, `NO_PORT` or `ANY_PORT` */
   add (pattern: HostPattern, port: number): void {
@@ -23,7 +26,7 @@ export class AuthorityMatcher {
       case 'address': return addPort(this.#exact, pattern.host, port)
       case 'below': return addPort(this.#below, pattern.parent, port)
       case 'range': return this.#addRange(pattern, port)
-      case 'glob': this.#globs.push({ pieces: pattern.pieces, port })
+      case 'glob': this.#globs.push({ glob: pattern, port })
     }
   }
 
@@ -43,7 +46,7 @@ export class AuthorityMatcher {
     return this.#exact.has(authority.host)
   }
 
-  #addRange ({ network, prefix, family }: Extract<HostPattern, { kind: 'range' }>, port: number): void {
+  #addRange ({ network, prefix, family }: Range, port: number): void {
     const ranges = this.#ranges.get(port) ?? new BlockList()
     ranges.addSubnet(network, prefix, family)
     this.#ranges.set(port, ranges)
@@ -58,7 +61,7 @@ export class AuthorityMatcher {
   }
 
   #allowsGlob (name: string, port: number): boolean {
-    return this.#globs.some(glob => (glob.port === ANY_PORT || glob.port === port) && matchesPieces(name, glob.pieces))
+    return this.#globs.some(entry => (entry.port === ANY_PORT || entry.port === port) && matches(name, entry.glob))
   }
 
   #allowsRange (address: string, family: 'ipv4' | 'ipv6', port: number): boolean {
@@ -77,20 +80,16 @@ function hasPort (ports: Ports | undefined, port: number): boolean {
 }
 
 /**
- * Whether the name is these pieces, in order, with anything between them. The first place where a piece fits is
- * as good as any later one, so nothing is ever tried twice: `*a*a*a*a*b` cannot be made to backtrack.
+ * Whether the name is the pieces of the pattern, in order, with anything between them. The first place where a piece
+ * fits is as good as any later one, so nothing is ever tried twice: `*a*a*a*a*b` cannot be made to backtrack.
  */
-function matchesPieces (name: string, pieces: readonly string[]): boolean {
-  const first = pieces[0] ?? ''
-  const last = pieces[pieces.length - 1] ?? ''
-  const end = name.length - last.length
+function matches (name: string, { first, middle, last }: Glob): boolean {
   if (!name.startsWith(first) || !name.endsWith(last)) return false
   let from = first.length
-  for (let i = 1; i < pieces.length - 1; i++) {
-    const piece = pieces[i] ?? ''
+  for (const piece of middle) {
     const at = name.indexOf(piece, from)
     if (at === -1) return false
     from = at + piece.length
   }
-  return from <= end
+  return from <= name.length - last.length
 }

@@ -38,7 +38,7 @@ export function parseAuthority (text: string): Authority | undefined {
   if (text.length > MAX_AUTHORITY_LENGTH) return undefined
   const parts = AUTHORITY.exec(text)
   if (parts === null) return undefined
-  const [, host, digits] = parts
+  const [, host = '', digits] = parts
   const port = digits === undefined ? NO_PORT : Number(digits)
   return port > MAX_PORT ? undefined : parseHost(host, port)
 }
@@ -81,12 +81,11 @@ export function parseAddress (text: string): { kind: 'ipv4' | 'ipv6', host: stri
 
 /** @param address - an IP address, as a server listens on it */
 export function isLoopback (address: string): boolean {
-  const { kind, host } = parseAddress(address) ?? {}
-  return host === '::1' || (kind === 'ipv4' && host?.startsWith('127.') === true)
+  const parsed = parseAddress(address)
+  return parsed !== undefined && (parsed.host === '::1' || (parsed.kind === 'ipv4' && parsed.host.startsWith('127.')))
 }
 
-function parseHost (text: string | undefined, port: number): Authority | undefined {
-  if (text === undefined) return undefined
+function parseHost (text: string, port: number): Authority | undefined {
   if (text.startsWith('[')) {
     // `[127.0.0.1]` is no IP-literal: only IPv6 stands in brackets (RFC 3986 §3.2.2).
     const inner = text.slice(1, -1)

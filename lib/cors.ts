@@ -1,3 +1,4 @@
+import { promisify } from 'node:util'
 import cors from '@fastify/cors'
 import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import { isPreflight } from './policy.js'
@@ -14,7 +15,7 @@ declare module 'fastify' {
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
 /** Adds `@fastify/cors` to the root instance, which `register` on an encapsulated one cannot. */
-export function addCors (root: FastifyInstance, settings: Settings, policy: Policy): Promise<void> {
+export async function addCors (root: FastifyInstance, settings: Settings, policy: Policy): Promise<void> {
   const options = {
     methods: METHODS,
     ...settings.cors,
@@ -28,10 +29,8 @@ export function addCors (root: FastifyInstance, settings: Settings, policy: Poli
       callback(null, policy.allowsOrigin(origin) && (policy.allowsAnyOrigin ? '*' : true))
     }
   }
-  return new Promise((resolve, reject) => {
-    cors(root, options, error => error === undefined ? resolve() : reject(error))
-    root.addHook('onRequest', createPreflightAnswer(settings))
-  })
+  await promisify(cors)(root, options)
+  root.addHook('onRequest', createPreflightAnswer(settings))
 }
 
 /** Answers preflights after `@fastify/cors` has set their headers; a bare OPTIONS is the app's own. */

@@ -79,7 +79,7 @@ function parseSource (entry: string): string {
 function formatPattern (pattern: HostPattern): string {
   if (pattern.kind === 'name') return pattern.host
   if (pattern.kind === 'below') return `*.${pattern.parent}`
-  if (pattern.kind === 'glob' && pattern.pieces.every(piece => piece === '')) return '*'
+  if (pattern.kind === 'glob' && pattern.first + pattern.last + pattern.middle.join('') === '') return '*'
   if (pattern.kind === 'address' && !pattern.host.includes(':')) return pattern.host
   throw new EntryProblem('cannot be said in a Content-Security-Policy: "*" stands for the whole left of a name, and there are ' +
     'neither ranges nor IPv6 addresses')

@@ -1,4 +1,4 @@
-import type { FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { refusalError } from './errors.js'
 import type { Exemption, Policy } from './policy.js'
 import { reportRefusal } from './report.js'
@@ -29,8 +29,20 @@ export function createGuard (settings: Settings, policy: Policy): onRequestHookH
     if (settings.reportOnly) return done()
     // @fastify/cors comes after this hook, and says so on every other response.
     reply.header('vary', addOrigin(reply.getHeader('vary')))
+    if (request.headers.upgrade !== undefined) hangUpAfter(reply)
     done(refusalError(verdict))
   }
+}
+
+/**
+ * Node hands the socket of an upgrade over, and no longer looks after it: without an end, refused WebSockets would
+ * stay open as long as their pages like, and keep the server from closing.
+ */
+function hangUpAfter (reply: FastifyReply): void {
+  reply.raw.once('finish', () => {
+    const { socket } = reply.raw
+    socket?.end(() => socket.destroy())
+  })
 }
 
 function addOrigin (vary: number | string | string[] | undefined): string {

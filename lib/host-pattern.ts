@@ -9,8 +9,8 @@ export type HostPattern =
   | { readonly kind: 'range', readonly network: string, readonly prefix: number, readonly family: 'ipv4' | 'ipv6' }
   /** `*.company.com`: `parent` is `company.com`. */
   | { readonly kind: 'below', readonly parent: string }
-  /** Any other `*`: the literal pieces around the wildcards, at least two. */
-  | { readonly kind: 'glob', readonly pieces: readonly string[] }
+  /** Any other `*`: what stands before the first, after the last, and between them. */
+  | { readonly kind: 'glob', readonly first: string, readonly middle: readonly string[], readonly last: string }
 
 /** The port of an entry that allows every port. */
 export const ANY_PORT = -2
@@ -67,7 +67,7 @@ export function parseHostPattern (text: string): HostPattern {
   const address = parseAddress(withoutBrackets(text))
   if (address !== undefined) return { kind: 'address', host: address.host }
   const range = CIDR.exec(text)
-  if (range !== null) return parseRange(range[1] ?? '', Number(range[2]))
+  if (range !== null) return parseRange(range)
   refuseForeignSyntax(text)
   return parseNamePattern(toASCII(text))
 }
@@ -77,7 +77,8 @@ function withoutBrackets (text: string): string {
   return text.startsWith('[') && text.endsWith(']') && isIPv6(inner) ? inner : text
 }
 
-function parseRange (base: string, prefix: number): HostPattern {
+function parseRange ([, base = '', digits]: RegExpExecArray): HostPattern {
+  const prefix = Number(digits)
   const written = withoutBrackets(base)
   const address = parseAddress(written)
   if (address === undefined) throw new EntryProblem('has a path, and a host has none', base)
@@ -127,13 +128,25 @@ function parseNamePattern (text: string): HostPattern {
   const pattern = text.slice(0, name.length)
   if (!pattern.includes('*')) return { kind: 'name', host: pattern }
   if (pattern.lastIndexOf('*') === 0 && pattern.startsWith('*.')) return { kind: 'below', parent: pattern.slice(2) }
-  return { kind: 'glob', pieces: pattern.split(/\*+/) }
+  return parseGlob(pattern)
+}
+
+/** @param pattern - with at least one `*` */
+export function parseGlob (pattern: string): HostPattern {
+  const from = pattern.indexOf('*')
+  const to = pattern.lastIndexOf('*')
+  return {
+    kind: 'glob',
+    first: pattern.slice(0, from),
+    middle: pattern.slice(from, to).split('*').filter(piece => piece !== ''),
+    last: pattern.slice(to + 1)
+  }
 }
 
 /** `192.168.*`: the addresses with these leading octets, never a name that begins so. */
 function parseOctets (text: string): HostPattern {
-  const leading = OCTETS_THEN_WILDCARDS.exec(text)?.[1]
-  const octets = leading?.slice(0, -1).split('.') ?? []
+  const [, leading = ''] = OCTETS_THEN_WILDCARDS.exec(text) ?? []
+  const octets = leading.split('.').slice(0, -1)
   if (octets.length === 0 || text.split('.').length > 4 || octets.some(octet => Number(octet) > 255)) {
     throw new EntryProblem('is no valid IPv4 address or range: write four decimal octets from 0 to 255 without leading zeros, ' +
       'leading octets and a wildcard (192.168.*), or a prefix length (10.0.0.0/8)')
@@ -148,7 +161,7 @@ function parseOctets (text: string): HostPattern {
  */
 export function isTooWide (pattern: HostPattern): boolean {
   if (pattern.kind !== 'below' && pattern.kind !== 'glob') return false
-  const parent = pattern.kind === 'below' ? pattern.parent : parentOf(pattern.pieces[pattern.pieces.length - 1] ?? '')
+  const parent = pattern.kind === 'below' ? pattern.parent : parentOf(pattern.last)
   return !parent.includes('.') && parent !== 'localhost'
 }
 

@@ -13,7 +13,7 @@ import type { MlflowSecurityOptions } from '../types/index.js'
 
 const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify, options) => {
   const { root, instances } = lineage(fastify)
-  refuseSecondRegistration(root)
+  refuseSecondRegistration({ root, instances })
 
   // Everything that can be wrong with the settings is found before anything is added to the server.
   const settings = resolveSettings(options, process.env)

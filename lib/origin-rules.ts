@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { AuthorityMatcher } from './authority-matcher.js'
 import { invalidOption } from './errors.js'
-import { ANY_PORT, EntryProblem, isTooWide, parseHostPattern, splitPort } from './host-pattern.js'
+import { ANY_PORT, EntryProblem, isTooWide, parseGlob, parseHostPattern, splitPort } from './host-pattern.js'
 import type { HostPattern } from './host-pattern.js'
 import { defaultPort } from './origin.js'
 import type { Origin } from './origin.js'
@@ -75,19 +75,17 @@ function localEntries (anyPort: boolean): OriginEntry[] {
  * @throws EntryProblem with the likely fix
  */
 export function parseOriginEntry (entry: string): OriginEntry {
-  const parts = SCHEME_AND_REST.exec(entry)
-  if (parts === null) throw withoutScheme(entry)
-  const scheme = (parts[1] ?? '').toLowerCase()
-  const rest = parts[2] ?? ''
+  const [, written = '', rest = ''] = SCHEME_AND_REST.exec(entry) ?? []
+  if (written === '') throw withoutScheme(entry)
+  const scheme = written.toLowerCase()
   const path = rest.search(/[/?#]/)
   if (path !== -1) throw new EntryProblem('has a path or a trailing slash, and an origin has none', `${scheme}://${rest.slice(0, path)}`)
+  if (isIPv6(rest)) throw new EntryProblem('has an IPv6 address without brackets', `${scheme}://[${rest}]`)
   try {
-    if (isIPv6(rest)) throw new EntryProblem('has an IPv6 address without brackets', `[${rest}]`)
     const { host, port = defaultPort(scheme) } = splitPort(rest)
-    const pattern: HostPattern = host === '*' ? { kind: 'glob', pieces: ['', ''] } : parseHostPattern(host)
-    return { scheme, pattern, port }
+    return { scheme, pattern: host === '*' ? parseGlob(host) : parseHostPattern(host), port }
   } catch (error) {
-    throw error instanceof EntryProblem ? withScheme(scheme, error) : error
+    throw withScheme(scheme, error)
   }
 }
 
@@ -98,9 +96,9 @@ function withoutScheme (entry: string): EntryProblem {
 }
 
 /** The fix of a host, as one of an origin: each of its pieces with the scheme. */
-function withScheme (scheme: string, problem: EntryProblem): EntryProblem {
-  const fix = problem.fix?.split(',').map(host => `${scheme}://${host}`).join(',')
-  return new EntryProblem(problem.message, fix)
+function withScheme (scheme: string, problem: unknown): unknown {
+  if (!(problem instanceof EntryProblem) || problem.fix === undefined) return problem
+  return new EntryProblem(problem.message, problem.fix.split(',').map(host => `${scheme}://${host}`).join(','))
 }
 
 function warningFor (entry: string): string | undefined {

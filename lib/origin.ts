@@ -19,10 +19,10 @@ const ORIGIN = /^([A-Za-z][A-Za-z0-9+.-]{0,63}):\/\/(.+)$/
  *   authority
  */
 export function parseOrigin (text: string): Origin | undefined {
-  const parts = ORIGIN.exec(text)
-  const authority = parseAuthority(parts?.[2] ?? '')
-  if (parts === null || authority === undefined) return undefined
-  const scheme = (parts[1] ?? '').toLowerCase()
+  const [, written = '', rest = ''] = ORIGIN.exec(text) ?? []
+  const authority = parseAuthority(rest)
+  if (authority === undefined) return undefined
+  const scheme = written.toLowerCase()
   return { scheme, authority, port: authority.port === NO_PORT ? defaultPort(scheme) : authority.port }
 }
 

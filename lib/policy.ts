@@ -90,11 +90,11 @@ export function createPolicy (settings: Settings): Policy {
     return (allowed && !hostRules.allowsEverything) || authority.kind !== 'name' || authority.host === 'localhost'
   }
 
-  function inspect (request: RequestHead, effectiveHost?: string, exempt: Exemption = NO_EXEMPTION): Verdict {
+  function inspect (request: RequestHead, effectiveHost = hostValue(request), exempt = NO_EXEMPTION): Verdict {
     const value = hostValue(request)
     const conflict = describeConflict(request, value)
-    const host = value === undefined || conflict !== undefined ? unknownHost : hostFacts(value)
-    const effective = effectiveHost === undefined || effectiveHost === value ? host : hostFacts(effectiveHost)
+    const host = conflict === undefined ? hostFacts(value) : unknownHost
+    const effective = effectiveHost === value ? host : hostFacts(effectiveHost)
     if (!exempt.host) {
       if (!host.allowed) return refusals.host('Host', value, host.authority, conflict)
       if (!effective.allowed) return refusals.host('X-Forwarded-Host', effectiveHost, effective.authority)

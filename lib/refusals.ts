@@ -16,8 +16,11 @@ const ADD_TO_ORIGINS = 'to corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGIN
 
 /** The refusing verdicts: each says what came and what would allow it. */
 export interface Refusals {
-  /** @param conflict - why the value does not count, where the request names more than one host */
-  host (header: 'Host' | 'X-Forwarded-Host', value: string | undefined, authority: Authority | undefined, conflict?: string): HostNotAllowed | HostMalformed
+  /**
+   * @param value - empty where there is none
+   * @param conflict - why the value does not count, where the request names more than one host
+   */
+  host (header: 'Host' | 'X-Forwarded-Host', value: string, authority: Authority | undefined, conflict?: string): HostNotAllowed | HostMalformed
   origin (value: string, origin: Origin | undefined, host: Authority | undefined, hasFetchMetadata: boolean): CrossOrigin
   /** @param site - the value of Sec-Fetch-Site */
   withoutOrigin (site: string): CrossOrigin
@@ -38,10 +41,10 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
         check: 'host',
         code: 'FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED',
         statusCode: 403,
-        value: value ?? '',
+        value,
         setting: 'allowedHosts',
         entry,
-        message: `${INVALID_HOST}: ${header} ${quote(value ?? '')} is not allowed. Add ${quote(entry)} ${ADD_TO_HOSTS}.${example}`
+        message: `${INVALID_HOST}: ${header} ${quote(value)} is not allowed. Add ${quote(entry)} ${ADD_TO_HOSTS}.${example}`
       }
     },
 
@@ -49,7 +52,7 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
       const entry = origin === undefined ? undefined : formatOrigin(origin)
       return crossOrigin(value, entry, `Origin ${quote(value)} ${origin === undefined
         ? explainOpaque(value, hasFetchMetadata)
-        : explainForeign(origin, host, entry ?? '', hostRules)}`)
+        : explainForeign(origin, host, hostRules)}`)
     },
 
     withoutOrigin: site => crossOrigin('', undefined, `Sec-Fetch-Site ${quote(site)} without an Origin comes from another site. ` +
@@ -57,19 +60,23 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
   }
 }
 
-function malformed (header: string, value: string | undefined, conflict: string | undefined): HostMalformed {
-  const shown = value === undefined || value === '' ? 'there is no Host' : `${header} ${quote(value)}`
-  const reason = value === undefined || value === '' ? '' : ' is not of the form host[:port]'
+function malformed (header: string, value: string, conflict: string | undefined): HostMalformed {
+  const shown = value === '' ? 'there is no Host' : `${header} ${quote(value)}`
   return {
     allowed: false,
     check: 'host',
     code: 'FST_MLFLOW_SECURITY_HOST_MALFORMED',
     statusCode: 400,
-    value: value ?? '',
+    value,
     setting: undefined,
     entry: undefined,
-    message: `${INVALID_HOST}: ${conflict === undefined ? `${shown}${reason}` : `${shown}, and ${conflict}`}. No setting allows it.`
+    message: `${INVALID_HOST}: ${shown}${explainMalformed(value, conflict)}. No setting allows it.`
   }
+}
+
+function explainMalformed (value: string, conflict: string | undefined): string {
+  if (conflict !== undefined) return `, but ${conflict}`
+  return value === '' ? '' : ' is not of the form host[:port]'
 }
 
 function crossOrigin (value: string, entry: string | undefined, explanation: string): CrossOrigin {
@@ -85,8 +92,8 @@ function crossOrigin (value: string, entry: string | undefined, explanation: str
   }
 }
 
-function explainForeign (origin: Origin, host: Authority | undefined, entry: string, hostRules: HostRules): string {
-  const add = `Add ${quote(entry)} ${ADD_TO_ORIGINS}.`
+function explainForeign (origin: Origin, host: Authority | undefined, hostRules: HostRules): string {
+  const add = `Add ${quote(formatOrigin(origin))} ${ADD_TO_ORIGINS}.`
   if (host === undefined || !isWebScheme(origin.scheme) || origin.authority.host !== host.host) return `is not allowed. ${add}`
   if (!isAt(origin, host)) {
     return `has the name of the Host ${quote(formatAuthority(host))} on another port. If it is the server's own page, a proxy has dropped or changed the ` +

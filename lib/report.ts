@@ -15,10 +15,10 @@ export function reportRefusal (request: FastifyRequest, { check, code, statusCod
     check,
     code,
     statusCode,
-    host: clip(hostValue(request.raw)),
-    origin: clip(request.headers.origin),
+    host: hostValue(request.raw).slice(0, MAX_QUOTED),
+    origin: request.headers.origin?.slice(0, MAX_QUOTED),
     method: request.method,
-    url: clip(request.url) ?? '',
+    url: request.url.slice(0, MAX_QUOTED),
     remoteAddress: request.ip,
     reportOnly
   }
@@ -28,8 +28,4 @@ export function reportRefusal (request: FastifyRequest, { check, code, statusCod
     // The request is refused all the same.
   }
   if (refused.hasSubscribers) refused.publish(refusal)
-}
-
-function clip (value: string | undefined): string | undefined {
-  return value?.slice(0, MAX_QUOTED)
 }

@@ -4,10 +4,10 @@ import type { RequestHead } from '../types/index.js'
 
 const ABSOLUTE_FORM = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)/i
 
-/** @returns the host that the request names: `:authority` in HTTP/2, else the first Host header */
-export function hostValue ({ headers }: RequestHead): string | undefined {
+/** @returns the host that the request names: `:authority` in HTTP/2, else the first Host header; empty where there is none */
+export function hostValue ({ headers }: RequestHead): string {
   const authority = headers[':authority']
-  return typeof authority === 'string' ? authority : headers.host
+  return typeof authority === 'string' ? authority : headers.host ?? ''
 }
 
 /**
@@ -16,7 +16,7 @@ export function hostValue ({ headers }: RequestHead): string | undefined {
  * @param host - what {@link hostValue} found
  * @returns why the request is malformed (RFC 9112 §3.2, RFC 9113 §8.3.1), or `undefined` where all places agree
  */
-export function describeConflict (request: RequestHead, host: string | undefined): string | undefined {
+export function describeConflict (request: RequestHead, host: string): string | undefined {
   const { url, headers, rawHeaders } = request
   if (rawHeaders !== undefined && hasTwoHosts(rawHeaders)) return 'the request has two Host headers'
   if (headers.host !== undefined && headers.host !== host && !isSameAuthority(headers.host, host)) {
@@ -42,15 +42,15 @@ function hasTwoHosts (rawHeaders: readonly string[]): boolean {
 }
 
 /** An absolute-form target (RFC 9112 §3.2.2), or CONNECT's authority-form. */
-function agreesWithTarget (url: string, host: string | undefined): boolean {
+function agreesWithTarget (url: string, host: string): boolean {
   const [, scheme = '', authority = url] = ABSOLUTE_FORM.exec(url) ?? []
   return isSameAuthority(authority, host, defaultPort(scheme.toLowerCase()))
 }
 
 /** @param port - what a missing port stands for */
-function isSameAuthority (one: string, other: string | undefined, port = NO_PORT): boolean {
+function isSameAuthority (one: string, other: string, port = NO_PORT): boolean {
   const a = parseAuthority(one)
-  const b = other === undefined ? undefined : parseAuthority(other)
+  const b = parseAuthority(other)
   if (a === undefined || b === undefined || a.host !== b.host) return false
   return (a.port === NO_PORT ? port : a.port) === (b.port === NO_PORT ? port : b.port)
 }

@@ -100,17 +100,18 @@ function validate (data: Record<string, unknown>): GivenSettings {
 
 interface SchemaError { readonly instancePath: string, readonly keyword: string, readonly message?: string }
 
-/** @returns the coded error for what env-schema found first */
+/** @returns the coded error for what env-schema found first; any other error as it is */
 function explain (error: unknown, data: Record<string, unknown>): unknown {
-  const first = error instanceof Error && 'errors' in error && Array.isArray(error.errors) ? error.errors.find(isSchemaError) : undefined
-  const [name = '', ...path] = first?.instancePath.slice(1).split('/') ?? []
+  const [first] = isValidationError(error) ? error.errors : []
+  const [, name = '', ...path] = first?.instancePath.split('/') ?? []
   const option = optionNames.find(candidate => (variables[candidate] ?? candidate) === name)
   if (first === undefined || option === undefined) return error
   return invalidOption(option, data[name], reason(first, path, data[name]), suggestion(option, data[name]))
 }
 
-function isSchemaError (error: unknown): error is SchemaError {
-  return typeof error === 'object' && error !== null && 'instancePath' in error && 'keyword' in error
+/** env-schema's error carries those of Ajv. */
+function isValidationError (error: unknown): error is { errors: SchemaError[] } {
+  return error instanceof Error && 'errors' in error
 }
 
 function reason ({ keyword, message }: SchemaError, path: string[], value: unknown): string {

@@ -20,7 +20,7 @@ t.test('what each entry allows, and what it does not', async t => {
     ['mlflow-*.company.com', ['mlflow-a.company.com', 'mlflow-a.b.company.com', 'mlflow-.company.com'], ['mlflow.company.com', 'x-mlflow-a.company.com']],
     ['mlflow-*.company.com:80', ['mlflow-a.company.com'], ['mlflow-a.company.com:81']],
     ['*.api.*.amazonaws.com', ['x.api.eu-west-1.amazonaws.com'], ['x.api.amazonaws.com', 'x.api.eu.amazonaws.com.evil.com', '.api.x.amazonaws.com']],
-    ['a*b*c.d', ['abc.d', 'axbxc.d', 'abbc.d'], ['acb.d', 'ab.d', 'abc.dd']],
+    ['a*b*c.d', ['abc.d', 'axbxc.d', 'abbc.d'], ['acb.d', 'ab.d', 'abc.dd', 'axxc.d']],
     ['ab*ab.c', ['abab.c', 'abxab.c'], ['ab.c']],
     ['192.168.1.100', ['192.168.1.100', '[::ffff:192.168.1.100]:5'], ['192.168.1.10', '192.168.1.100.evil.com']],
     ['[fd00::1]', ['[fd00:0::1]', '[FD00::1]:80'], ['[fd00::2]']],

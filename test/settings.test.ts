@@ -62,7 +62,9 @@ t.test('settings by option, by documented variable, as an option by that name', 
     ['cors', { cors: { maxAge: 600, exposedHeaders: ['etag'] } }, {}, { cors: { maxAge: 600, exposedHeaders: ['etag'] } }],
     ["the app's own configuration", untyped({ PORT: 3000, DATABASE_URL: 'x', MLFLOW_SERVER_ALLOWED_HOSTS: 'a' }), {}, { allowedHosts: ['a'] }]
   ]
-  for (const [name, options, environment, expected] of cases) t.same(resolveSettings(options, environment), { ...DEFAULTS, ...expected }, name)
+  for (const [name, options, environment, expected] of cases) {
+    t.same(resolveSettings(options, environment), { ...DEFAULTS, ...expected }, name)
+  }
 })
 
 t.test('a wrong value stops the start: option and variable, the value, what is allowed, the fix', async t => {
@@ -123,7 +125,7 @@ t.test("the settings are frozen, and the caller's objects stay as they are", asy
 })
 
 t.test('an error inside env-schema that is none of the value is passed on', async t => {
-  const options = { get allowedHosts (): string { throw new Error('getter') } }
+  const options = { cors: { get maxAge (): number { throw new Error('getter') } } }
   t.throws(() => resolveSettings(options, {}), { message: 'getter' })
 })
 

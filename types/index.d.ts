@@ -161,12 +161,16 @@ export type RouteConfig = false | {
   frameOptions?: FrameOptions
 }
 
-/** The message of the diagnostics channel `fastify-mlflow-security.refused`, and the fields of the log line. */
+/**
+ * The message of the diagnostics channel `fastify-mlflow-security.refused`, and the fields of the log line. Values of
+ * the request are cut at 255 characters.
+ */
 export interface Refusal {
   readonly check: 'host' | 'origin'
   readonly code: Refused['code']
   readonly statusCode: 400 | 403
-  readonly host: string | undefined
+  /** Empty where the request names none. */
+  readonly host: string
   readonly origin: string | undefined
   readonly method: string
   readonly url: string

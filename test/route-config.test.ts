@@ -1,0 +1,67 @@
+import t from 'tap'
+import type { FastifyContextConfig } from 'fastify'
+import mlflowSecurity from '../lib/index.js'
+import { createApp } from './fixtures/server.js'
+
+const evil = { host: 'evil.com' }
+const foreign = { origin: 'https://evil.com' }
+
+t.test('a route is exempt from one check, or from all', async t => {
+  for (const [registered, setUp] of [['after', true], ['before', false]] as const) {
+    const { app } = createApp(t)
+    if (setUp) await app.register(mlflowSecurity)
+    const routes: Array<[url: string, config: FastifyContextConfig]> = [
+      ['/host', { mlflowSecurity: { host: false } }], ['/origin', { mlflowSecurity: { origin: false } }], ['/both', { mlflowSecurity: { host: false, origin: false } }],
+      ['/false', { mlflowSecurity: false }], ['/undefined', {}], ['/empty', { mlflowSecurity: {} }], ['/param/:x', { mlflowSecurity: { host: false } }]
+    ]
+    for (const [url, config] of routes) app.post(url, { config }, (_request, reply) => { reply.send('ok') })
+    if (!setUp) await app.register(mlflowSecurity)
+    const cases: Array<[url: string, headers: Record<string, string>, status: number]> = [
+      ['/host', evil, 200], ['/host', foreign, 403], ['/host', { ...evil, ...foreign }, 403],
+      ['/origin', evil, 403], ['/origin', foreign, 200], ['/origin', { ...evil, ...foreign }, 403],
+      ['/both', { ...evil, ...foreign }, 200], ['/false', { ...evil, ...foreign }, 200], ['/false', { host: 'a b' }, 200],
+      ['/undefined', evil, 403], ['/undefined', foreign, 403], ['/empty', evil, 403], ['/param/x', evil, 200], ['/param/', evil, 200], ['/param', evil, 403]
+    ]
+    for (const [url, headers, status] of cases) {
+      t.equal((await app.inject({ method: 'POST', url, headers })).statusCode, status, `${url}, ${JSON.stringify(headers)}, registered ${registered} the plugin`)
+    }
+  }
+})
+
+t.test('a wrong override stops the registration of the route', async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity)
+  const wrong: unknown[] = [true, null, 'host', 1, [], { hosts: false }, { host: true }, { origin: 'https://a' }, { frameOptions: 'ALLOW' }, { frameOptions: 'deny' }, { host: false, x: 1 }]
+  for (const mlflowSecurity of wrong) {
+    const config: Record<string, unknown> = { mlflowSecurity }
+    t.throws(() => app.get('/x', { config }, () => ''), {
+      code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG', message: /^Route "\/x": config\.mlflowSecurity is .*Allowed: false, or an object/
+    }, JSON.stringify(mlflowSecurity))
+  }
+  for (const cors of [{ origin: '*' }, { credentials: true }, { delegator: () => {} }, { hook: 'preHandler' }]) {
+    const config: Record<string, unknown> = { cors }
+    t.throws(() => app.get('/x', { config }, () => ''), { code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG', message: /config\.cors is/ }, JSON.stringify(cors))
+  }
+  for (const cors of [false, { maxAge: 1 }, undefined]) app.get(`/${JSON.stringify(cors)}`, { config: { cors } }, () => '')
+})
+
+t.test('a wrong override on a route that came before the plugin exempts from nothing, and is logged', async t => {
+  const { app, lines } = createApp(t)
+  const config: Record<string, unknown> = { mlflowSecurity: { host: true, frameOptions: 'ALLOW' } }
+  app.get('/x', { config }, () => 'ok')
+  await app.register(mlflowSecurity)
+  for (let i = 0; i < 2; i++) t.equal((await app.inject({ url: '/x', headers: evil })).statusCode, 403)
+  t.match(await app.inject('/x'), { statusCode: 200, headers: { 'x-frame-options': 'SAMEORIGIN' } })
+  const errors = lines.filter(({ level }) => level === 50)
+  t.match(errors, [{ msg: /^The route was registered before/, err: { code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG' } }])
+  t.equal(errors.length, 1, 'once')
+})
+
+t.test('health routes are what healthRoutes says, by the matched route', async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity, { healthRoutes: ['/ping/:who'] })
+  for (const url of ['/health', '/ping/:who']) app.get(url, (_request, reply) => { reply.send('ok') })
+  t.equal((await app.inject({ url: '/ping/me', headers: evil })).statusCode, 200)
+  t.equal((await app.inject({ url: '/health', headers: evil })).statusCode, 403)
+  t.equal((await app.inject({ url: '/nowhere', headers: evil })).statusCode, 403)
+})
