@@ -58,7 +58,7 @@ function parsePort (text: string, host: string): number {
 
 /**
  * Parses the host of an entry: a name, a name with wildcards, an address, leading octets of an IPv4 address
- * (`192.168.*`) or, with `ranges`, an address range (`10.0.0.0/8`). Non-ASCII names become their punycode form.
+ * (`192.168.*`) or an address range (`10.0.0.0/8`). Non-ASCII names become their punycode form.
  *
  * @param text - the entry without its port
  * @throws EntryProblem with the likely fix

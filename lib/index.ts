@@ -9,7 +9,7 @@ import { createPolicy } from './policy.js'
 import { checkRoute } from './route-config.js'
 import { mlflowSecuritySchema } from './schema.js'
 import { resolveSettings } from './settings.js'
-import type { MlflowSecurityOptions } from '../types/index.js'
+import type { MlflowSecurityOptions, RequestHead } from '../types/index.js'
 
 const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify, options) => {
   const { root, instances } = lineage(fastify)
@@ -20,7 +20,7 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   const policy = createPolicy(settings)
   const headers = createHeaderHooks(settings)
 
-  root.decorate('mlflowSecurity', Object.freeze({ settings, inspect: policy.inspect }))
+  root.decorate('mlflowSecurity', Object.freeze({ settings, inspect: (request: RequestHead) => policy.inspect(request) }))
   for (const instance of instances) instance.addHook('onRoute', checkRoute)
   announce(root, settings, policy)
   if (settings.disableSecurityMiddleware) return

@@ -110,6 +110,8 @@ t.test('the decorator: frozen settings, and the verdict for a raw upgrade handle
   await app.register(mlflowSecurity, { allowedHosts: 'a' })
   t.ok(Object.isFrozen(app.mlflowSecurity))
   t.ok(Object.isFrozen(app.mlflowSecurity.settings))
+  const hosts = ['a', 'evil.com'].map(host => ({ method: 'GET', url: '/', headers: { host } }))
+  t.same(hosts.map(app.mlflowSecurity.inspect).map(({ allowed }) => allowed), [true, false], 'inspect takes the request alone, also as a callback')
   app.server.on('upgrade', (raw, socket) => {
     const verdict = app.mlflowSecurity.inspect(raw)
     socket.end(`HTTP/1.1 ${verdict.allowed ? 101 : verdict.statusCode} X\r\n\r\n`)
