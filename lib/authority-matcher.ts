@@ -16,7 +16,8 @@ type Ports = Set<number>
 export class AuthorityMatcher {
   readonly #exact = new Map<string, Ports>()
   readonly #below = new Map<string, Ports>()
-  readonly #ranges = new Map<number, BlockList>()
+  // A block list takes an IPv4 address for its IPv4-mapped IPv6 one: `::/16` would hold all of them.
+  readonly #ranges = { ipv4: new Map<number, BlockList>(), ipv6: new Map<number, BlockList>() }
   readonly #globs: Array<{ glob: Glob, port: number }> = []
 
   /** @param port - 0 to 65535, `NO_PORT` or `ANY_PORT` */
@@ -47,9 +48,9 @@ export class AuthorityMatcher {
   }
 
   #addRange ({ network, prefix, family }: Range, port: number): void {
-    const ranges = this.#ranges.get(port) ?? new BlockList()
+    const ranges = this.#ranges[family].get(port) ?? new BlockList()
     ranges.addSubnet(network, prefix, family)
-    this.#ranges.set(port, ranges)
+    this.#ranges[family].set(port, ranges)
   }
 
   #allowsBelow (name: string, port: number): boolean {
@@ -65,8 +66,8 @@ export class AuthorityMatcher {
   }
 
   #allowsRange (address: string, family: 'ipv4' | 'ipv6', port: number): boolean {
-    return this.#ranges.get(ANY_PORT)?.check(address, family) === true ||
-      this.#ranges.get(port)?.check(address, family) === true
+    const ranges = this.#ranges[family]
+    return ranges.get(ANY_PORT)?.check(address, family) === true || ranges.get(port)?.check(address, family) === true
   }
 }
 
