@@ -6,6 +6,10 @@ export default [
     rules: { '@stylistic/max-len': ['error', { code: 140, ignoreUrls: true, ignoreStrings: true, ignoreTemplateLiterals: true }] }
   },
   {
+    files: ['examples/**/public/*.js'],
+    languageOptions: { globals: { EventSource: 'readonly', location: 'readonly', document: 'readonly' } }
+  },
+  {
     files: ['**/*.ts'],
     rules: { '@typescript-eslint/no-explicit-any': 'error' }
   }

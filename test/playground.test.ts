@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { get } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import type { Test } from 'tap'
+import { request } from './fixtures/server.js'
+
+const SERVER = fileURLToPath(new URL('../examples/playground/server.js', import.meta.url))
+
+/** Starts it as `npm start` does, and collects what it says. */
+function play (t: Test, ...flags: string[]): { child: ChildProcess, said: { out: string, err: string } } {
+  const child = spawn(process.execPath, [SERVER, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const said = { out: '', err: '' }
+  child.stdout.setEncoding('utf8').on('data', chunk => { said.out += chunk })
+  child.stderr.setEncoding('utf8').on('data', chunk => { said.err += chunk })
+  return { child, said }
+}
+
+async function started (t: Test, ...flags: string[]): Promise<{ child: ChildProcess, port: number }> {
+  const { child, said } = play(t, '--port', '0', ...flags)
+  while (!said.out.includes('curl')) await once(child.stdout ?? child, 'data')
+  const address = /^Playground: +(http:\/\/127\.0\.0\.1:(\d+))\nTry: +curl -H 'Host: evil\.com' \1\n$/.exec(said.out.replace(/^\{.*\n/gm, ''))
+  t.ok(address, 'prints its address and what to try')
+  return { child, port: Number(address?.[2]) }
+}
+
+const host = (port: number) => [['Host', `127.0.0.1:${port}`]] as const
+
+async function verdict (port: number, body: object): Promise<unknown> {
+  const response = await fetch(`http://127.0.0.1:${port}/verdict`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  return await response.json()
+}
+
+t.test('the playground: page, settings, verdicts, live refusals, and a clean end', async t => {
+  const { child, port } = await started(t, '--cors-allowed-origins', 'https://a', '--cors-allowed-origins', 'https://b', '--frame-ancestors', 'https://nb')
+  for (const [file, type] of [['/', 'text/html'], ['/playground.js', 'javascript'], ['/style.css', 'text/css'], ['/icon.svg', 'image/svg']] as const) {
+    const { status, headers } = await request(port, 'GET', file, host(port))
+    t.equal(status, 200, file)
+    t.match(headers['content-type'], type, file)
+    t.match(headers['content-security-policy'], "default-src 'none'; script-src 'self'", file)
+    t.match(headers['content-security-policy'], "frame-ancestors 'self' https://nb", file)
+  }
+  const settings = await request(port, 'GET', '/settings', host(port))
+  t.match(JSON.parse(settings.body), { corsAllowedOrigins: ['https://a', 'https://b'], xFrameOptions: 'SAMEORIGIN' })
+
+  t.same(await verdict(port, { method: 'POST', host: 'localhost', origin: 'https://a' }), { allowed: true, rule: 'listed-origin' })
+  t.match(await verdict(port, { method: 'GET', host: 'localhost', origin: 'https://c', upgrade: true }), { allowed: false, entry: 'https://c' })
+  t.match(await verdict(port, { method: 'OPTIONS', host: 'localhost', origin: 'https://c', preflight: true, site: 'cross-site' }), { allowed: false })
+  t.match(await verdict(port, { method: 'POST' }), { code: 'FST_MLFLOW_SECURITY_HOST_MALFORMED' })
+  t.match(await verdict(port, { method: 'POST', unknown: 1, host: 'evil.com' }), { entry: 'evil.com' })
+  t.match(await verdict(port, { method: 1, host: ['a'] }), { allowed: false })
+
+  t.equal((await request(port, 'GET', '/before', [['Host', 'evil.com']])).status, 403)
+  const events = await new Promise<IncomingMessage>(resolve => { get({ port, path: '/refusals', host: '127.0.0.1' }, resolve) })
+  let stream = ''
+  events.setEncoding('utf8').on('data', chunk => { stream += chunk }).on('error', () => {})
+  t.match(events.headers, { 'content-type': 'text/event-stream', 'x-content-type-options': 'nosniff' })
+  t.equal((await request(port, 'GET', '/after', [['Host', 'evil.com']])).status, 403)
+  while (!stream.includes('/after')) await once(events, 'data')
+  t.match(stream, /data: \{"check":"host".*"url":"\/before".*\n\ndata: .*"url":"\/after"/)
+
+  child.kill('SIGTERM')
+  t.same(await once(child, 'close'), [0, null], 'ends with an event stream open')
+})
+
+t.test('wrong flags: one line that says what is wrong, exit code 2, no stack', async t => {
+  const cases: Array<[flags: string[], message: RegExp]> = [
+    [['--allowed-hosts', 'https://a'], /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS\): "https:\/\/a" is a URL.*Did you mean "a"\?\n$/],
+    [['--allowed-host', 'a'], /^Unknown option '--allowed-host'.*\n$/]
+  ]
+  for (const [flags, message] of cases) {
+    const { child, said } = play(t, '--port', '0', ...flags)
+    t.same(await once(child, 'close'), [2, null])
+    t.match(said.err, message)
+  }
+})
+
+t.test('--help', async t => {
+  const { child, said } = play(t, '--help')
+  t.same(await once(child, 'close'), [0, null])
+  t.match(said.out, '--allowed-hosts LIST')
+})
