@@ -54,6 +54,7 @@ t.test('the playground: page, settings, verdicts, live refusals, and a clean end
   t.match(await verdict(port, { method: 'POST', unknown: 1, host: 'evil.com' }), { entry: 'evil.com' })
   t.match(await verdict(port, { method: 1, host: ['a'] }), { allowed: false })
 
+  for (let i = 0; i < 50; i++) await request(port, 'GET', '/first', [['Host', 'evil.com']])
   t.equal((await request(port, 'GET', '/before', [['Host', 'evil.com']])).status, 403)
   const events = await new Promise<IncomingMessage>(resolve => { get({ port, path: '/refusals', host: '127.0.0.1' }, resolve) })
   let stream = ''
@@ -61,6 +62,7 @@ t.test('the playground: page, settings, verdicts, live refusals, and a clean end
   t.match(events.headers, { 'content-type': 'text/event-stream', 'x-content-type-options': 'nosniff' })
   t.equal((await request(port, 'GET', '/after', [['Host', 'evil.com']])).status, 403)
   while (!stream.includes('/after')) await once(events, 'data')
+  t.equal(stream.split('data: ').length - 1, 51, 'the last fifty of before, and the new one')
   t.match(stream, /data: \{"check":"host".*"url":"\/before".*\n\ndata: .*"url":"\/after"/)
 
   child.kill('SIGTERM')
