@@ -4,7 +4,7 @@ import { announce } from './announce.js'
 import { addCors } from './cors.js'
 import { createGuard } from './guard.js'
 import { createHeaderHooks } from './headers.js'
-import { lineage, refuseSecondRegistration } from './instance.js'
+import { lineage, refuseSecondCors, refuseSecondRegistration } from './instance.js'
 import { createPolicy } from './policy.js'
 import { checkRoute } from './route-config.js'
 import { mlflowSecuritySchema } from './schema.js'
@@ -12,16 +12,18 @@ import { resolveSettings } from './settings.js'
 import type { MlflowSecurityOptions, RequestHead } from '../types/index.js'
 
 const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify, options) => {
-  const { root, instances } = lineage(fastify)
-  refuseSecondRegistration({ root, instances })
+  const server = lineage(fastify)
+  const { root } = server
 
-  // Everything that can be wrong with the settings is found before anything is added to the server.
+  // Everything that can be wrong is found before anything is added to the server.
+  refuseSecondRegistration(server)
   const settings = resolveSettings(options, process.env)
   const policy = createPolicy(settings)
   const headers = createHeaderHooks(settings)
+  if (!settings.disableSecurityMiddleware) refuseSecondCors(server)
 
   root.decorate('mlflowSecurity', Object.freeze({ settings, inspect: (request: RequestHead) => policy.inspect(request) }))
-  for (const instance of instances) instance.addHook('onRoute', checkRoute)
+  for (const instance of server.instances) instance.addHook('onRoute', checkRoute)
   announce(root, settings, policy)
   if (settings.disableSecurityMiddleware) return
 

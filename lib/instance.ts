@@ -23,20 +23,24 @@ export function lineage (fastify: FastifyInstance): Lineage {
   return { root, instances }
 }
 
-/**
- * `@fastify/cors` would crash the process where it is added a second time, with an error that says nothing of it.
- *
- * @throws FST_MLFLOW_SECURITY_ALREADY_REGISTERED, FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED
- */
-export function refuseSecondRegistration ({ root, instances }: Lineage): void {
+/** @throws FST_MLFLOW_SECURITY_ALREADY_REGISTERED */
+export function refuseSecondRegistration ({ root }: Lineage): void {
   if (root.hasDecorator('mlflowSecurity')) {
     throw new AlreadyRegisteredError('fastify-mlflow-security is registered already. It protects the whole server, whatever instance it is ' +
       'registered on: register it once, with all settings; single routes differ by config.mlflowSecurity.')
   }
+}
+
+/**
+ * `@fastify/cors` would crash the process where it is added a second time, with an error that says nothing of it.
+ *
+ * @throws FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED
+ */
+export function refuseSecondCors ({ root, instances }: Lineage): void {
   const hasCors = instances.some(instance => instance.hasRequestDecorator('corsPreflightEnabled'))
   if (hasCors || root.hasRoute({ method: 'OPTIONS', url: '/*' })) {
     throw new CorsAlreadyRegisteredError('@fastify/cors (or a route of its kind, OPTIONS *) is registered already. Remove it: ' +
       'fastify-mlflow-security registers it with corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) as its origins, and passes ' +
-      'further options on: { cors: { maxAge: 600, exposedHeaders: [\'etag\'] } }.')
+      "further options on: { cors: { maxAge: 600, exposedHeaders: ['etag'] } }.")
   }
 }

@@ -3,6 +3,7 @@ import type { Authority } from './authority.js'
 import type { HostRules } from './host-rules.js'
 import { DEFAULT_ALLOWED_HOSTS } from './host-rules.js'
 import type { Origin } from './origin.js'
+import { DEFAULT_CORS_ALLOWED_ORIGINS } from './origin-rules.js'
 import { defaultPort, isAt, isWebScheme } from './origin.js'
 import { quote } from './quote.js'
 import type { CrossOrigin, HostMalformed, HostNotAllowed, Settings } from '../types/index.js'
@@ -27,15 +28,13 @@ export interface Refusals {
 }
 
 export function createRefusals (settings: Settings, hostRules: HostRules): Refusals {
-  // An explicit list replaces the default: who follows the advice must not lose localhost by it.
-  const isDefaultList = settings.allowedHosts.length === DEFAULT_ALLOWED_HOSTS.length &&
-    DEFAULT_ALLOWED_HOSTS.every((entry, i) => settings.allowedHosts[i] === entry)
+  const addHost = advice(settings.allowedHosts, DEFAULT_ALLOWED_HOSTS, ADD_TO_HOSTS)
+  const addOrigin = advice(settings.corsAllowedOrigins, DEFAULT_CORS_ALLOWED_ORIGINS, ADD_TO_ORIGINS)
 
   return {
     host (header, value, authority, conflict) {
       if (authority === undefined) return malformed(header, value, conflict)
       const entry = hostRules.entryFor(authority)
-      const example = isDefaultList ? ` To keep the default list as well: ${quote(`@default,${entry}`)}.` : ''
       return {
         allowed: false,
         check: 'host',
@@ -44,7 +43,7 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
         value,
         setting: 'allowedHosts',
         entry,
-        message: `${INVALID_HOST}: ${header} ${quote(value)} is not allowed. Add ${quote(entry)} ${ADD_TO_HOSTS}.${example}`
+        message: `${INVALID_HOST}: ${header} ${quote(value)} is not allowed. ${addHost(entry)}`
       }
     },
 
@@ -52,12 +51,18 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
       const entry = origin === undefined ? undefined : formatOrigin(origin)
       return crossOrigin(value, entry, `Origin ${quote(value)} ${origin === undefined
         ? explainOpaque(value, hasFetchMetadata)
-        : explainForeign(origin, host, hostRules)}`)
+        : explainForeign(origin, host, hostRules, addOrigin(formatOrigin(origin)))}`)
     },
 
     withoutOrigin: site => crossOrigin('', undefined, `Sec-Fetch-Site ${quote(site)} without an Origin comes from another site. ` +
       'Where other sites are meant to call this route, set config.mlflowSecurity.origin to false on it.')
   }
+}
+
+/** An explicit list replaces the default: who follows the advice must not lose localhost by it. */
+function advice (entries: readonly string[], defaults: readonly string[], where: string): (entry: string) => string {
+  const isDefault = entries.length === defaults.length && defaults.every((entry, i) => entries[i] === entry)
+  return entry => `Add ${quote(entry)} ${where}.${isDefault ? ` To keep the default list as well: ${quote(`@default,${entry}`)}.` : ''}`
 }
 
 function malformed (header: string, value: string, conflict: string | undefined): HostMalformed {
@@ -92,8 +97,8 @@ function crossOrigin (value: string, entry: string | undefined, explanation: str
   }
 }
 
-function explainForeign (origin: Origin, host: Authority | undefined, hostRules: HostRules): string {
-  const add = `Add ${quote(formatOrigin(origin))} ${ADD_TO_ORIGINS}.`
+/** @param add - the advice to add the Origin to the list */
+function explainForeign (origin: Origin, host: Authority | undefined, hostRules: HostRules, add: string): string {
   if (host === undefined || !isWebScheme(origin.scheme) || origin.authority.host !== host.host) return `is not allowed. ${add}`
   if (!isAt(origin, host)) {
     return `has the name of the Host ${quote(formatAuthority(host))} on another port. If it is the server's own page, a proxy has dropped or changed the ` +

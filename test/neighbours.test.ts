@@ -94,6 +94,14 @@ t.test('@fastify/cors is registered already: a coded error that says how to pass
   t.notOk(app.hasDecorator('mlflowSecurity'))
 })
 
+t.test('disabled, it leaves CORS to the app', async t => {
+  const { app } = createApp(t)
+  await app.register(cors, { origin: 'https://a' })
+  await app.register(mlflowSecurity, { disableSecurityMiddleware: true })
+  app.get('/', () => 'ok')
+  t.match(await app.inject({ url: '/', headers: evil }), { statusCode: 200, headers: { 'access-control-allow-origin': 'https://a' } })
+})
+
 t.test('@fastify/cors is registered already in an encapsulated plugin, this one or another', async t => {
   for (const prefix of [undefined, '/api']) {
     const same = createApp(t).app

@@ -103,7 +103,10 @@ t.test('refused Origins: code, value, what would allow it, in words', async t =>
   const add = (entry: string) => `Add "${entry}" to corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS).`
   type Case = [name: string, request: RequestHead, entry: string | undefined, message: RegExp | string, options?: MlflowSecurityOptions]
   const cases: Case[] = [
-    ['a foreign page', POST({ host, origin: 'https://evil.com' }), 'https://evil.com', `Cross-origin request blocked: Origin "https://evil.com" is not allowed. ${add('https://evil.com')}`],
+    ['a foreign page', POST({ host, origin: 'https://evil.com' }), 'https://evil.com',
+      `Cross-origin request blocked: Origin "https://evil.com" is not allowed. ${add('https://evil.com')} To keep the default list as well: "@default,https://evil.com".`],
+    ['a foreign page, an explicit list', POST({ host, origin: 'https://evil.com' }), 'https://evil.com',
+      /MLFLOW_SERVER_CORS_ALLOWED_ORIGINS\)\.$/, { corsAllowedOrigins: 'https://a' }],
     ['a foreign preflight', { ...POST({ host, origin: 'https://evil.com:443', 'access-control-request-method': 'POST' }), method: 'OPTIONS' }, 'https://evil.com', add('https://evil.com')],
     ['a preflight that says it is the own page', { ...POST({ host: '10.0.0.1', origin: 'http://10.0.0.1', 'access-control-request-method': 'POST' }), method: 'OPTIONS' }, 'http://10.0.0.1', add('http://10.0.0.1')],
     ['a foreign WebSocket', GET({ host, origin: 'https://evil.com', upgrade: 'websocket' }), 'https://evil.com', add('https://evil.com')],
