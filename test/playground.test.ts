@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { get } from 'node:http'
+import { createServer, get } from 'node:http'
 import type { IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -11,8 +12,9 @@ import { request } from './fixtures/server.js'
 const SERVER = fileURLToPath(new URL('../examples/playground/server.js', import.meta.url))
 
 /** Starts it as `npm start` does, and collects what it says. */
-function play (t: Test, ...flags: string[]): { child: ChildProcess, said: { out: string, err: string } } {
-  const child = spawn(process.execPath, [SERVER, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
+function play (t: Test, flags: string[], environment = {}): { child: ChildProcess, said: { out: string, err: string } } {
+  const env = { ...process.env, ...environment }
+  const child = spawn(process.execPath, [SERVER, ...flags], { stdio: ['ignore', 'pipe', 'pipe'], env })
   t.teardown(() => child.kill('SIGKILL'))
   const said = { out: '', err: '' }
   child.stdout.setEncoding('utf8').on('data', chunk => { said.out += chunk })
@@ -21,7 +23,7 @@ function play (t: Test, ...flags: string[]): { child: ChildProcess, said: { out:
 }
 
 async function started (t: Test, ...flags: string[]): Promise<{ child: ChildProcess, port: number }> {
-  const { child, said } = play(t, '--port', '0', ...flags)
+  const { child, said } = play(t, ['--port', '0', ...flags])
   while (!said.out.includes('curl')) await once(child.stdout ?? child, 'data')
   const address = /^Playground: +(http:\/\/127\.0\.0\.1:(\d+))\nTry: +curl -H 'Host: evil\.com' \1\n$/.exec(said.out.replace(/^\{.*\n/gm, ''))
   t.ok(address, 'prints its address and what to try')
@@ -53,6 +55,7 @@ t.test('the playground: page, settings, verdicts, live refusals, and a clean end
   t.match(await verdict(port, { method: 'POST' }), { code: 'FST_MLFLOW_SECURITY_HOST_MALFORMED' })
   t.match(await verdict(port, { method: 'POST', unknown: 1, host: 'evil.com' }), { entry: 'evil.com' })
   t.match(await verdict(port, { method: 1, host: ['a'] }), { allowed: false })
+  t.match(await verdict(port, { method: 'POST', host: 'a'.repeat(2001) }), { statusCode: 400, code: 'FST_ERR_VALIDATION' })
 
   for (let i = 0; i < 50; i++) await request(port, 'GET', '/first', [['Host', 'evil.com']])
   t.equal((await request(port, 'GET', '/before', [['Host', 'evil.com']])).status, 403)
@@ -65,24 +68,66 @@ t.test('the playground: page, settings, verdicts, live refusals, and a clean end
   t.equal(stream.split('data: ').length - 1, 51, 'the last fifty of before, and the new one')
   t.match(stream, /data: \{"check":"host".*"url":"\/before".*\n\ndata: .*"url":"\/after"/)
 
+  t.equal((await request(port, 'HEAD', '/refusals', host(port))).status, 404, 'a HEAD request does not hang on the stream')
+
   child.kill('SIGTERM')
   t.same(await once(child, 'close'), [0, null], 'ends with an event stream open')
 })
 
-t.test('wrong flags: one line that says what is wrong, exit code 2, no stack', async t => {
-  const cases: Array<[flags: string[], message: RegExp]> = [
-    [['--allowed-hosts', 'https://a'], /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS\): "https:\/\/a" is a URL.*Did you mean "a"\?\n$/],
-    [['--allowed-host', 'a'], /^Unknown option '--allowed-host'.*\n$/]
+t.test('its pages may be framed as X-Frame-Options says', async t => {
+  const cases: Array<[flags: string[], ancestors: RegExp]> = [
+    [[], /; frame-ancestors 'self'$/],
+    [['--x-frame-options', 'DENY'], /; frame-ancestors 'none'$/],
+    [['--x-frame-options', 'NONE'], /form-action 'self'$/],
+    [['--disable-security-middleware', '--frame-ancestors', 'https://nb'], /; frame-ancestors 'self'$/]
   ]
-  for (const [flags, message] of cases) {
-    const { child, said } = play(t, '--port', '0', ...flags)
-    t.same(await once(child, 'close'), [2, null])
+  for (const [flags, ancestors] of cases) {
+    const { port } = await started(t, ...flags)
+    const { status, headers } = await request(port, 'GET', '/', host(port))
+    t.equal(status, 200)
+    t.match(headers['content-security-policy'], ancestors, flags.join(' '))
+  }
+})
+
+t.test('report only and disabled are told to the page, and let everything through', async t => {
+  for (const [flag, setting] of [['--report-only', 'reportOnly'], ['--disable-security-middleware', 'disableSecurityMiddleware']] as const) {
+    const { port } = await started(t, flag)
+    const settings = await request(port, 'GET', '/settings', [['Host', 'evil.com']])
+    t.equal(settings.status, 200)
+    t.match(JSON.parse(settings.body), { [setting]: true })
+  }
+})
+
+t.test('settings that refuse the address itself: it says so, and how to reach it', async t => {
+  const { said, child } = play(t, ['--port', '0', '--allowed-hosts', 'mlflow.company.com'])
+  while (!said.out.includes('Note')) await once(child.stdout ?? child, 'data')
+  t.match(said.out, /^Note: +these settings refuse this very address\. .*Add "127\.0\.0\.1[:\d]*" to allowedHosts/m)
+})
+
+t.test('wrong flags: one line that says what is wrong, exit code 2, no stack', async t => {
+  const busy = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => busy.close())
+  await once(busy, 'listening')
+  const taken = String((busy.address() as AddressInfo).port)
+
+  const cases: Array<[flags: string[], message: RegExp, environment?: Record<string, string>]> = [
+    [['--allowed-hosts', 'https://a'], /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS\): "https:\/\/a" is a URL.*Did you mean "a"\?\n$/],
+    [['--allowed-host', 'a'], /^Unknown option '--allowed-host'.*\n$/],
+    [['--allowed-hosts', '--report-only'], /^Option '--allowed-hosts.*' argument is ambiguous.*\n$/],
+    [[], /^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS\): "MAYBE" is not allowed.*\n$/i, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'MAYBE' }],
+    [['--port', 'http'], /^--port \(PORT\): "http" is not a port\..*\n$/],
+    [['--port', '65536'], /^--port \(PORT\): "65536" is not a port\..*\n$/],
+    [['--port', taken], new RegExp(`^Port ${taken} of 127\\.0\\.0\\.1 is taken\\..*\\n$`)]
+  ]
+  for (const [flags, message, environment] of cases) {
+    const { child, said } = play(t, ['--port', '0', ...flags], environment)
+    t.same(await once(child, 'close'), [2, null], message.source)
     t.match(said.err, message)
   }
 })
 
 t.test('--help', async t => {
-  const { child, said } = play(t, '--help')
+  const { child, said } = play(t, ['--help'])
   t.same(await once(child, 'close'), [0, null])
   t.match(said.out, '--allowed-hosts LIST')
 })

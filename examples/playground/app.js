@@ -6,8 +6,10 @@ import mlflowSecurity from 'fastify-mlflow-security'
 
 const CHANNEL = 'fastify-mlflow-security.refused'
 const REMEMBERED = 50
+const MAX_UNREAD_BYTES = 1_000_000
 
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'"
+const FRAME_ANCESTORS = { SAMEORIGIN: "; frame-ancestors 'self'", DENY: "; frame-ancestors 'none'", NONE: '' }
 
 const text = { type: 'string', maxLength: 2000 }
 const VERDICT_SCHEMA = {
@@ -19,17 +21,27 @@ const VERDICT_SCHEMA = {
   }
 }
 
-/** @param {import('fastify-mlflow-security').MlflowSecurityOptions} settings */
-export async function buildPlayground (settings) {
-  const playground = Fastify({ logger: { level: 'warn' }, forceCloseConnections: true })
+/**
+ * @param {import('fastify-mlflow-security').MlflowSecurityOptions} settings
+ * @param {import('fastify').FastifyServerOptions} serverOptions
+ */
+export async function buildPlayground (settings, serverOptions = {}) {
+  const playground = Fastify({ logger: { level: 'warn' }, forceCloseConnections: true, ...serverOptions })
   await playground.register(mlflowSecurity, settings)
-  playground.addHook('onRequest', async (request, reply) => { reply.header('content-security-policy', POLICY) })
+  const policy = policyUnder(playground.mlflowSecurity.settings)
+  playground.addHook('onRequest', async (request, reply) => { reply.header('content-security-policy', policy) })
   await playground.register(staticFiles, { root: fileURLToPath(new URL('public', import.meta.url)) })
 
   playground.get('/settings', async () => playground.mlflowSecurity.settings)
   playground.post('/verdict', { schema: VERDICT_SCHEMA }, async ({ body }) => playground.mlflowSecurity.inspect(toRequest(body)))
   addRefusals(playground)
   return playground
+}
+
+// Browsers heed frame-ancestors in place of X-Frame-Options: a policy that says something else would undo the setting.
+function policyUnder ({ xFrameOptions, frameAncestors, disableSecurityMiddleware }) {
+  const pluginAddsThem = frameAncestors.length > 0 && !disableSecurityMiddleware
+  return pluginAddsThem ? POLICY : POLICY + FRAME_ANCESTORS[xFrameOptions]
 }
 
 /** The request that the form describes, as Node would hand it over. A field that is left out is a header that is not sent. */
@@ -53,16 +65,23 @@ function addRefusals (playground) {
     const event = `data: ${JSON.stringify({ ...refusal, at: new Date().toISOString() })}\n\n`
     past.push(event)
     if (past.length > REMEMBERED) past.shift()
-    for (const reader of readers) reader.write(event)
+    for (const reader of readers) send(reader, event)
   }
   subscribe(CHANNEL, onRefusal)
   playground.addHook('onClose', async () => unsubscribe(CHANNEL, onRefusal))
 
-  playground.get('/refusals', (request, reply) => {
+  // A HEAD request would wait for an end that never comes.
+  playground.get('/refusals', { exposeHeadRoute: false }, (request, reply) => {
     reply.hijack()
     reply.raw.writeHead(200, { ...reply.getHeaders(), 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
     reply.raw.write(`retry: 1000\n\n${past.join('')}`)
     readers.add(reply.raw)
     reply.raw.on('close', () => readers.delete(reply.raw))
   })
+}
+
+// A reader that has stopped reading must not fill the memory; a browser connects again by itself.
+function send (reader, event) {
+  reader.write(event)
+  if (reader.writableLength > MAX_UNREAD_BYTES) reader.destroy()
 }

@@ -18,9 +18,9 @@ npm start -- [flags]
 try {
   const { help, port, ...settings } = readFlags()
   if (help) console.log(HELP)
-  else await start(settings, port)
+  else await start(settings, toPort(port))
 } catch (error) {
-  console.error(error.message)
+  console.error(inOneLine(error))
   process.exitCode = 2
 }
 
@@ -29,7 +29,7 @@ function readFlags () {
   const { values } = parseArgs({
     options: {
       help: { type: 'boolean' },
-      port: { type: 'string', default: process.env.PORT ?? '3000' },
+      port: { type: 'string', default: process.env.PORT || '3000' },
       'allowed-hosts': list,
       'cors-allowed-origins': list,
       'x-frame-options': { type: 'string' },
@@ -45,10 +45,26 @@ function camelCase (flag) {
   return flag.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase())
 }
 
+function toPort (text) {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text)
+  throw new RangeError(`--port (PORT): ${JSON.stringify(text)} is not a port. Allowed: 1 to 65535, or 0 for any that is free.`)
+}
+
+function inOneLine ({ code, port, message }) {
+  if (code === 'EADDRINUSE') return `Port ${port} of 127.0.0.1 is taken. Choose another one with --port, or 0 for any that is free.`
+  return message.replaceAll('\n', ' ')
+}
+
 async function start (settings, port) {
   const playground = await buildPlayground(settings)
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => playground.close())
-  const address = await playground.listen({ host: '127.0.0.1', port: Number(port) })
+  const address = await playground.listen({ host: '127.0.0.1', port })
   console.log(`Playground: ${address}`)
   console.log(`Try:        curl -H 'Host: evil.com' ${address}`)
+  warnOfClosedDoor(playground, address)
+}
+
+function warnOfClosedDoor ({ mlflowSecurity }, address) {
+  const verdict = mlflowSecurity.inspect({ method: 'GET', url: '/', headers: { host: new URL(address).host } })
+  if (!verdict.allowed && !mlflowSecurity.settings.reportOnly) console.log(`Note:       these settings refuse this very address. ${verdict.message}`)
 }
