@@ -29,8 +29,18 @@ export async function addCors (root: FastifyInstance, settings: Settings, policy
       callback(null, policy.allowsOrigin(origin) && (policy.allowsAnyOrigin ? '*' : true))
     }
   }
-  await promisify(cors)(root, options)
+  await promisify(cors)(withoutRoutes(root), options)
   root.addHook('onRequest', createPreflightAnswer(settings))
+}
+
+/**
+ * Its hook answers preflights where no route matches as well; the `OPTIONS *` route that it brings along would only keep
+ * the app from having one, or a catch-all.
+ */
+function withoutRoutes (root: FastifyInstance): FastifyInstance {
+  const facade: FastifyInstance = Object.create(root)
+  facade.options = () => facade
+  return facade
 }
 
 /** Answers preflights after `@fastify/cors` has set their headers; a bare OPTIONS is the app's own. */

@@ -4,18 +4,21 @@ import { ANY_PORT, EntryProblem } from './host-pattern.js'
 import type { HostPattern } from './host-pattern.js'
 import { defaultPort } from './origin.js'
 import { parseOriginEntry } from './origin-rules.js'
+import type { FrameOptions } from '../types/index.js'
 
 /** A Content-Security-Policy header as a reply holds it. */
 type PolicyHeader = string | number | readonly string[] | undefined
 
 /** What `frameAncestors` does to a reply's Content-Security-Policy. */
 export interface FrameAncestors {
-  /** The policy of the plugins: its own frame-ancestors give way to ours. */
+  /** The policy of the plugins: its frame-ancestors give way to ours, but for `'none'`. */
   replaceIn (policy: PolicyHeader): string | undefined
   /** The finished policy: a frame-ancestors that the route's handler wrote itself stands. */
   addTo (policy: PolicyHeader): string
 }
 
+// An app that lets nobody frame a response means it, wherever it says so.
+const FRAMES_NOBODY = /frame-ancestors\s+'none'/i
 const DIRECTIVE = /^\s*frame-ancestors(?=\s|$)/i
 
 /**
@@ -30,7 +33,7 @@ export function compileFrameAncestors (entries: readonly string[]): FrameAncesto
   const sources = entries.filter(entry => entry !== "'self'").map(parseSource)
   const directive = ["frame-ancestors 'self'", ...sources].join(' ')
   return {
-    replaceIn: remember(policy => hasDirective(policy) ? splitPolicies(policy).map(single => replace(single, directive)).join(', ') : undefined),
+    replaceIn: remember(policy => hasDirective(policy) && !FRAMES_NOBODY.test(policy) ? splitPolicies(policy).map(single => replace(single, directive)).join(', ') : undefined),
     addTo: remember(policy => hasDirective(policy) ? join(policy) : add(join(policy), directive))
   }
 }
@@ -57,9 +60,29 @@ function hasDirective (policy: string): boolean {
   return splitPolicies(policy).some(single => single.split(';').some(directive => DIRECTIVE.test(directive)))
 }
 
+/**
+ * Replaces the frame-ancestors of the plugins by what a route's own `frameOptions` says.
+ *
+ * @returns the policy, empty where nothing of it is left; `undefined` where it has no frame-ancestors
+ */
+export function overrideFrameAncestors (policy: PolicyHeader, frameOptions: FrameOptions): string | undefined {
+  const text = join(policy)
+  if (!hasDirective(text)) return undefined
+  const directive = OVERRIDES[frameOptions]
+  return splitPolicies(text)
+    .map(single => directive === undefined ? remove(single) : replace(single, directive))
+    .filter(single => single !== '').join(', ')
+}
+
+const OVERRIDES = { SAMEORIGIN: "frame-ancestors 'self'", DENY: "frame-ancestors 'none'", NONE: undefined }
+
 /** Browsers enforce each of several policies, so each that has the directive must name the sites. */
 function replace (policy: string, directive: string): string {
   return policy.split(';').map(text => DIRECTIVE.test(text) ? text.replace(/\S.*/s, directive) : text).join(';')
+}
+
+function remove (policy: string): string {
+  return policy.split(';').filter(text => !DIRECTIVE.test(text)).join(';')
 }
 
 function add (policy: string, directive: string): string {

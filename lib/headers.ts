@@ -1,5 +1,5 @@
-import type { FastifyReply, onRequestHookHandler, onSendHookHandler, preParsingHookHandler } from 'fastify'
-import { compileFrameAncestors } from './frame-ancestors.js'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler, onSendHookHandler, preParsingHookHandler } from 'fastify'
+import { compileFrameAncestors, overrideFrameAncestors } from './frame-ancestors.js'
 import { routeSettings } from './route-config.js'
 import type { FrameOptions, Settings } from '../types/index.js'
 
@@ -22,26 +22,34 @@ export interface HeaderHooks {
 /** @throws FST_MLFLOW_SECURITY_INVALID_OPTION where an entry of `frameAncestors` is wrong */
 export function createHeaderHooks ({ xFrameOptions, frameAncestors }: Settings): HeaderHooks {
   const ancestors = compileFrameAncestors(frameAncestors)
+  const settled = new WeakSet<FastifyRequest>()
+
+  function settleAncestors (request: FastifyRequest, reply: FastifyReply): void {
+    const policy = ancestors?.replaceIn(reply.getHeader(CSP))
+    if (policy !== undefined) reply.header(CSP, policy)
+    settled.add(request)
+  }
 
   return {
-    setSecurityHeaders (_request, reply, done) {
+    setSecurityHeaders (request, reply, done) {
       reply.header('x-content-type-options', 'nosniff')
-      setFrameOptions(reply, xFrameOptions)
+      setFrameOptions(reply, routeSettings(request).frameOptions ?? xFrameOptions)
       done()
     },
 
     settleFrameOptions (request, reply, _payload, done) {
       const override = routeSettings(request).frameOptions
-      setFrameOptions(reply, override ?? xFrameOptions)
-      if (ancestors !== undefined && override === undefined) {
-        const policy = ancestors.replaceIn(reply.getHeader(CSP))
-        if (policy !== undefined) reply.header(CSP, policy)
-      }
+      setFrameOptions(reply, override ?? (isDenied(reply) ? 'DENY' : xFrameOptions))
+      if (override !== undefined) overrideAncestors(reply, override)
+      else if (ancestors !== undefined) settleAncestors(request, reply)
       done()
     },
 
     addFrameAncestors: ancestors && function addFrameAncestors (request, reply, _payload, done) {
-      if (routeSettings(request).frameOptions === undefined) reply.header(CSP, ancestors.addTo(reply.getHeader(CSP)))
+      if (routeSettings(request).frameOptions === undefined) {
+        if (!settled.has(request)) settleAncestors(request, reply) // a hook has answered before the settling one
+        reply.header(CSP, ancestors.addTo(reply.getHeader(CSP)))
+      }
       done()
     }
   }
@@ -50,4 +58,17 @@ export function createHeaderHooks ({ xFrameOptions, frameAncestors }: Settings):
 function setFrameOptions (reply: FastifyReply, value: FrameOptions): void {
   if (value === 'NONE') reply.removeHeader(FRAME_OPTIONS)
   else reply.header(FRAME_OPTIONS, value)
+}
+
+/** A DENY of another plugin stands; @fastify/helmet writes it to Node's response, beneath Fastify's own headers. */
+function isDenied (reply: FastifyReply): boolean {
+  return reply.getHeader(FRAME_OPTIONS) === 'DENY' || reply.raw.getHeader(FRAME_OPTIONS) === 'DENY'
+}
+
+/** What a route says of frames goes before the frame-ancestors that @fastify/helmet sets on all of them. */
+function overrideAncestors (reply: FastifyReply, override: FrameOptions): void {
+  const policy = reply.getHeader(CSP)
+  const replaced = policy === undefined ? undefined : overrideFrameAncestors(policy, override)
+  if (replaced === '') reply.removeHeader(CSP)
+  else if (replaced !== undefined) reply.header(CSP, replaced)
 }

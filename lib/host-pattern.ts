@@ -95,7 +95,7 @@ function parseRange ([, base = '', digits]: RegExpExecArray): HostPattern {
 function refuseForeignSyntax (text: string): void {
   if (text === '') throw new EntryProblem('has no host')
   if (text.includes('@')) throw new EntryProblem('has userinfo, and a host has none', text.slice(text.lastIndexOf('@') + 1))
-  if (text.includes('/')) throw new EntryProblem('has a path, and a host has none', text.split('/', 1)[0])
+  if (text.includes('/')) throw new EntryProblem('has a path, and a host has none', text.includes('[') ? undefined : text.split('/', 1)[0])
   if (text.includes('%')) throw new EntryProblem('has a zone id or an escape, and a host has none', text.replace(/%[^\]]*/, ''))
   if (/\s/.test(text)) throw new EntryProblem('has white space; entries are separated by commas', text.trim().split(/\s+/).join(','))
   if (text.includes('?') || (/\[[^:]*\]/).test(text)) {
@@ -118,6 +118,7 @@ function toASCII (text: string): string {
 
 function parseNamePattern (text: string): HostPattern {
   if (text.startsWith('.')) throw new EntryProblem('begins with a dot', `${text.slice(1)},*${text}`)
+  if (/^[.*]+$/.test(text)) throw new EntryProblem('names nothing: its wildcards stand for every name there is')
   if (DIGITS_DOTS_AND_WILDCARDS.test(text)) return parseOctets(text)
   if (!NAME_CHARACTERS_AND_WILDCARDS.test(text)) throw new EntryProblem('has characters that no host name has')
   // A wildcard takes part in the name's grammar as any one character would.

@@ -58,7 +58,7 @@ function parseHostEntry (entry: string): { pattern: HostPattern, port: number } 
   try {
     refuseURL(entry)
     const { host, port = ANY_PORT } = splitPort(entry)
-    if (host === '*') throw new EntryProblem('is every host on one port, which is every host to an attacker, who picks the port', '*')
+    if (host === '*') throw new EntryProblem('is every host on one port, which is every host to an attacker, who picks the port')
     return { pattern: parseHostPattern(host), port }
   } catch (error) {
     throw invalidOption('allowedHosts', entry, error)

@@ -6,7 +6,7 @@ import { createGuard } from './guard.js'
 import { createHeaderHooks } from './headers.js'
 import { lineage, refuseSecondCors, refuseSecondRegistration } from './instance.js'
 import { createPolicy } from './policy.js'
-import { checkRoute } from './route-config.js'
+import { checkOverride, checkRoute } from './route-config.js'
 import { mlflowSecuritySchema } from './schema.js'
 import { resolveSettings } from './settings.js'
 import type { MlflowSecurityOptions, RequestHead } from '../types/index.js'
@@ -23,7 +23,8 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   if (!settings.disableSecurityMiddleware) refuseSecondCors(server)
 
   root.decorate('mlflowSecurity', Object.freeze({ settings, inspect: (request: RequestHead) => policy.inspect(request) }))
-  for (const instance of server.instances) instance.addHook('onRoute', checkRoute)
+  const check = settings.disableSecurityMiddleware ? checkOverride : checkRoute
+  for (const instance of server.instances) instance.addHook('onRoute', check)
   announce(root, settings, policy)
   if (settings.disableSecurityMiddleware) return
 

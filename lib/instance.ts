@@ -37,8 +37,10 @@ export function refuseSecondRegistration ({ root }: Lineage): void {
  * @throws FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED
  */
 export function refuseSecondCors ({ root, instances }: Lineage): void {
-  const hasCors = instances.some(instance => instance.hasRequestDecorator('corsPreflightEnabled'))
-  if (hasCors || root.hasRoute({ method: 'OPTIONS', url: '/*' })) {
+  const isAround = instances.some(instance => instance.hasRequestDecorator('corsPreflightEnabled'))
+  // In a sibling only the route of its own shows it; a catch-all of the app has other methods too.
+  const isBeside = root.hasRoute({ method: 'OPTIONS', url: '/*' }) && !root.hasRoute({ method: 'GET', url: '/*' })
+  if (isAround || isBeside) {
     throw new CorsAlreadyRegisteredError('@fastify/cors (or a route of its kind, OPTIONS *) is registered already. Remove it: ' +
       'fastify-mlflow-security registers it with corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) as its origins, and passes ' +
       "further options on: { cors: { maxAge: 600, exposedHeaders: ['etag'] } }.")

@@ -23,6 +23,7 @@ interface OriginEntry { readonly scheme: string, readonly pattern: HostPattern, 
 
 const LOCAL = /^localhost(:\*)?$/i
 const LOCAL_HOSTS = ['localhost', '*.localhost', '127.0.0.0/8', '::1']
+const NAME_AND_PORT = /^[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)+(?::[0-9*]+)?$/i
 const SCHEME_AND_REST = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i
 
 /**
@@ -54,6 +55,7 @@ export function compileOriginRules (entries: readonly string[]): OriginRules {
 function parseEntry (entry: string): OriginEntry[] {
   if (entry === '*' || entry === 'null') return []
   try {
+    if (/^wss?:\/\//i.test(entry)) throw new EntryProblem('is of a socket, and the page that opens it has another scheme', `http${entry.slice(2)}`)
     return LOCAL.test(entry) ? localEntries(entry.endsWith('*')) : [parseOriginEntry(entry)]
   } catch (error) {
     throw invalidOption('corsAllowedOrigins', entry, error)
@@ -90,9 +92,10 @@ export function parseOriginEntry (entry: string): OriginEntry {
 }
 
 function withoutScheme (entry: string): EntryProblem {
-  if (entry.startsWith('@')) return new EntryProblem('is no list that has a name', '@default')
+  if (entry.startsWith('@')) return new EntryProblem('is no list that has a name', entry === '@default' ? undefined : '@default')
   const local = /^(?:localhost|127\.|\[::1\])/i.test(entry)
-  return new EntryProblem('has no scheme', `${local ? 'http' : 'https'}://${entry.replace(/^(?:.*:)?\/\//, '')}`)
+  const host = entry.replace(/^(?:.*:)?\/\//, '')
+  return new EntryProblem('has no scheme', local || NAME_AND_PORT.test(host) ? `${local ? 'http' : 'https'}://${host}` : undefined)
 }
 
 /** The fix of a host, as one of an origin: each of its pieces with the scheme. */

@@ -116,7 +116,7 @@ export function createPolicy (settings: Settings): Policy {
     const { origin, listed } = originFacts(headers.origin)
     if (listed) return LISTED_ORIGIN
     if (!preflight && isOwnPage(headers.origin, origin, host, effective, site === 'same-origin')) return OWN_PAGE
-    return refusals.origin(headers.origin, origin, effective.authority, site !== undefined)
+    return refusals.origin(headers.origin, origin, effective.authority, { preflight, hasFetchMetadata: site !== undefined })
   }
 
   function isOwnPage (value: string, origin: Origin | undefined, host: HostFacts, effective: HostFacts, sameOrigin: boolean): boolean {
@@ -124,7 +124,8 @@ export function createPolicy (settings: Settings): Policy {
     // Browsers send `Origin: null` for form posts of pages with `Referrer-Policy: no-referrer`, which is Helmet's default.
     if (origin === undefined) return sameOrigin && value === 'null'
     if (!isWebScheme(origin.scheme)) return false
-    return isAt(origin, effective.authority) || (sameOrigin && hostRules.allows(origin.authority))
+    if (isAt(origin, effective.authority)) return true
+    return sameOrigin && hostRules.allows(origin.authority) && cannotBeRebound(origin.authority, true)
   }
 
   return {

@@ -15,6 +15,13 @@ const CROSS_ORIGIN = 'Cross-origin request blocked'
 const ADD_TO_HOSTS = 'to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS)'
 const ADD_TO_ORIGINS = 'to corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS)'
 
+interface OriginContext {
+  /** Browsers send none to their own origin, so there is nothing to say of the Host. */
+  readonly preflight: boolean
+  /** The request has Sec-Fetch-Site. */
+  readonly hasFetchMetadata: boolean
+}
+
 /** The refusing verdicts: each says what came and what would allow it. */
 export interface Refusals {
   /**
@@ -22,7 +29,7 @@ export interface Refusals {
    * @param conflict - why the value does not count, where the request names more than one host
    */
   host (header: 'Host' | 'X-Forwarded-Host', value: string, authority: Authority | undefined, conflict?: string): HostNotAllowed | HostMalformed
-  origin (value: string, origin: Origin | undefined, host: Authority | undefined, hasFetchMetadata: boolean): CrossOrigin
+  origin (value: string, origin: Origin | undefined, host: Authority | undefined, request: OriginContext): CrossOrigin
   /** @param site - the value of Sec-Fetch-Site */
   withoutOrigin (site: string): CrossOrigin
 }
@@ -47,11 +54,11 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
       }
     },
 
-    origin (value, origin, host, hasFetchMetadata) {
+    origin (value, origin, host, { preflight, hasFetchMetadata }) {
       const entry = origin === undefined ? undefined : formatOrigin(origin)
       return crossOrigin(value, entry, `Origin ${quote(value)} ${origin === undefined
         ? explainOpaque(value, hasFetchMetadata)
-        : explainForeign(origin, host, hostRules, addOrigin(formatOrigin(origin)))}`)
+        : explainForeign(origin, preflight ? undefined : host, hostRules, addOrigin(formatOrigin(origin)))}`)
     },
 
     withoutOrigin: site => crossOrigin('', undefined, `Sec-Fetch-Site ${quote(site)} without an Origin comes from another site. ` +
@@ -102,11 +109,11 @@ function explainForeign (origin: Origin, host: Authority | undefined, hostRules:
   if (host === undefined || !isWebScheme(origin.scheme) || origin.authority.host !== host.host) return `is not allowed. ${add}`
   if (!isAt(origin, host)) {
     return `has the name of the Host ${quote(formatAuthority(host))} on another port. If it is the server's own page, a proxy has dropped or changed the ` +
-      `port: let it pass the Host on as it came (nginx: proxy_set_header Host $http_host). If it is not: ${add}`
+      `port: let it pass the Host on as it came (nginx: proxy_set_header Host $http_host). Another page needs an entry. ${add}`
   }
   return hostRules.allowsEverything
     ? 'is the server\'s own only if nobody has rebound the name, and host validation is off: name the hosts in allowedHosts ' +
-      `(MLFLOW_SERVER_ALLOWED_HOSTS) in place of "*". Or: ${add}`
+      `(MLFLOW_SERVER_ALLOWED_HOSTS) in place of "*". Another page needs an entry. ${add}`
     : `is on a Host that is not allowed itself. ${add}`
 }
 

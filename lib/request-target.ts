@@ -18,7 +18,10 @@ export function hostValue ({ headers }: RequestHead): string {
  */
 export function describeConflict (request: RequestHead, host: string): string | undefined {
   const { url, headers, rawHeaders } = request
-  if (rawHeaders !== undefined && hasTwoHosts(rawHeaders)) return 'the request has two Host headers'
+  if (rawHeaders !== undefined) {
+    if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has more headers than Node keeps'
+    if (hasTwoHosts(rawHeaders)) return 'the request has two Host headers'
+  }
   if (headers.host !== undefined && headers.host !== host && !isSameAuthority(headers.host, host)) {
     return 'the Host header and :authority differ'
   }
@@ -29,6 +32,8 @@ export function describeConflict (request: RequestHead, host: string): string | 
 }
 
 const SLASH = 0x2f
+/** Node drops what comes after a thousand headers: a second Host or the Origin might be among it. */
+const MAX_RAW_HEADERS = 2000
 
 function hasTwoHosts (rawHeaders: readonly string[]): boolean {
   let seen = false

@@ -22,6 +22,12 @@ const UNPROTECTED: RouteSettings = { host: true, origin: true, frameOptions: 'NO
  * @throws FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG
  */
 export function checkRoute ({ url, config = {} }: Pick<RouteOptions, 'url' | 'config'>): void {
+  checkCors(url, config)
+  parseRouteConfig(url, config)
+}
+
+/** An onRoute hook: the same where security is disabled, and CORS is the app's own. */
+export function checkOverride ({ url, config = {} }: Pick<RouteOptions, 'url' | 'config'>): void {
   parseRouteConfig(url, config)
 }
 
@@ -33,7 +39,7 @@ const known = new WeakMap<object, RouteSettings>()
  */
 export function routeSettings (request: FastifyRequest): RouteSettings {
   const { config, url = '' } = request.routeOptions
-  if (config.mlflowSecurity === undefined) return NONE
+  if (config.mlflowSecurity === undefined && !('cors' in config)) return NONE
   const settings = known.get(config) ?? parseLate(request, url, config)
   known.set(config, settings)
   return settings
@@ -41,18 +47,23 @@ export function routeSettings (request: FastifyRequest): RouteSettings {
 
 function parseLate (request: FastifyRequest, url: string, config: object): RouteSettings {
   try {
+    checkCors(url, config)
     return parseRouteConfig(url, config)
   } catch (error) {
     request.log.error(error, 'The route was registered before fastify-mlflow-security, and its overrides are wrong: it has none')
+    Reflect.deleteProperty(config, 'cors') // @fastify/cors would heed it; the object is Fastify's own copy
     return NONE
   }
 }
 
-function parseRouteConfig (url: string, config: object): RouteSettings {
-  // @fastify/cors would let a route's own `cors` overrule the plugin's verdict on Origins.
+/** @fastify/cors would let a route's own `cors` overrule the plugin's verdict on Origins. */
+function checkCors (url: string, config: object): void {
   if ('cors' in config && isObject(config.cors) && Object.keys(config.cors).some(key => DECIDED_BY_THE_PLUGIN.includes(key))) {
     throw invalidRouteConfig(url, 'cors', config.cors, ALLOWED_CORS)
   }
+}
+
+function parseRouteConfig (url: string, config: object): RouteSettings {
   if (!('mlflowSecurity' in config) || config.mlflowSecurity === undefined) return NONE
   const override = config.mlflowSecurity
   if (override === false) return UNPROTECTED

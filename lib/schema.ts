@@ -63,6 +63,15 @@ export const mlflowSecuritySchema = {
   }
 } as const
 
+// Tokens (RFC 9110 §5.6.2), with commas: these go into header fields as they are.
+const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+const tokens = {
+  type: ['string', 'array'],
+  pattern: `^\\s*${TOKEN}(\\s*,\\s*${TOKEN})*\\s*$`,
+  minItems: 1,
+  items: { type: 'string', pattern: `^${TOKEN}$` }
+} as const
+
 const corsNames = [
   'methods', 'allowedHeaders', 'exposedHeaders', 'maxAge', 'cacheControl', 'optionsSuccessStatus', 'preflight',
   'preflightContinue', 'hideOptionsRoute', 'logLevel'
@@ -80,11 +89,11 @@ export const settingsSchema = {
       type: 'object',
       propertyNames: { enum: corsNames },
       properties: {
-        methods: list,
-        allowedHeaders: list,
-        exposedHeaders: list,
+        methods: tokens,
+        allowedHeaders: tokens,
+        exposedHeaders: tokens,
         maxAge: { type: 'integer', minimum: 0 },
-        cacheControl: { type: ['string', 'integer'] },
+        cacheControl: { type: ['string', 'integer'], pattern: '^[\\x20-\\x7e]+$' },
         optionsSuccessStatus: { type: 'integer', minimum: 200, maximum: 299 },
         preflight: { type: 'boolean' },
         preflightContinue: { type: 'boolean' },

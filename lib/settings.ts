@@ -43,7 +43,7 @@ export function resolveSettings (
     reportOnly: resolveSwitch('reportOnly', given.reportOnly),
     healthRoutes: resolveHealthRoutes(given.healthRoutes),
     frameAncestors: given.frameAncestors === undefined ? Object.freeze([]) : resolveList('frameAncestors', given.frameAncestors, []),
-    cors: Object.freeze({ ...given.cors })
+    cors: Object.freeze(withoutUndefined(given.cors ?? {}))
   })
 }
 
@@ -51,9 +51,10 @@ function refuseUnknown (options: MlflowSecurityOptions): void {
   const known: readonly string[] = [...optionNames, ...variableNames]
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
-    const meant = known.find(candidate => plain(candidate) === plain(name))
     // A configuration from @fastify/env carries the app's own variables too: PORT, DATABASE_URL.
-    if (meant === undefined && /^[A-Z][A-Z0-9_]*$/.test(name)) continue
+    const isVariable = /^[A-Z][A-Z0-9_]*$/.test(name)
+    const meant = (isVariable ? variableNames : known).find(candidate => plain(candidate) === plain(name))
+    if (isVariable && meant === undefined) continue
     throw unknownOption(name, meant)
   }
 }
@@ -74,6 +75,11 @@ function merge (options: MlflowSecurityOptions, environment: Readonly<Record<str
     if (value !== undefined) data[variable ?? option] = value
   }
   return data
+}
+
+/** @fastify/cors takes an undefined option for a value of its own. */
+function withoutUndefined (options: CorsOptions): CorsOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
 function unlessEmpty<Value> (value: Value): Value | undefined {

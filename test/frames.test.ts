@@ -64,6 +64,44 @@ t.test('@fastify/helmet in both orders: the settings stand, the rest of its head
   }
 })
 
+t.test('nothing becomes easier to frame than a plugin wants it, unless its route says so', async t => {
+  for (const helmetFirst of [true, false]) {
+    const { app } = createApp(t)
+    const denying = { frameguard: { action: 'deny' }, contentSecurityPolicy: { directives: { 'frame-ancestors': ["'none'"] } } } as const
+    if (helmetFirst) await app.register(helmet, denying)
+    await app.register(mlflowSecurity, { frameAncestors: 'https://nb' })
+    if (!helmetFirst) await app.register(helmet, denying)
+    app.get('/', () => 'ok')
+    app.get('/none', { config: { mlflowSecurity: { frameOptions: 'SAMEORIGIN' } } }, () => 'ok')
+    const { headers } = await app.inject('/')
+    t.equal(headers[FRAME_OPTIONS], 'DENY')
+    t.match(headers[CSP], /frame-ancestors 'none'/)
+    t.match((await app.inject('/none')).headers[CSP], /frame-ancestors 'self'/)
+  }
+})
+
+t.test("a route with frameOptions NONE is open though helmet's policy is not", async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity, { frameAncestors: 'https://nb' })
+  await app.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives: { 'default-src': ["'self'"], 'frame-ancestors': ["'self'"] } } })
+  for (const frameOptions of ['NONE', 'DENY'] as const) app.get(`/${frameOptions}`, { config: { mlflowSecurity: { frameOptions } } }, () => 'ok')
+  const open = await app.inject('/NONE')
+  t.notOk(FRAME_OPTIONS in open.headers)
+  t.equal(open.headers[CSP], "default-src 'self'")
+  t.match((await app.inject('/DENY')).headers, { [FRAME_OPTIONS]: 'DENY', [CSP]: "default-src 'self';frame-ancestors 'none'" })
+})
+
+t.test('an answer of a hook, before the settling one, names the sites too', async t => {
+  const { app } = createApp(t)
+  await app.register(helmet)
+  await app.register(mlflowSecurity, { frameAncestors: 'https://nb' })
+  app.addHook('onRequest', async (_request, reply) => reply.code(401).send('who?'))
+  for (const host of ['localhost', 'evil.com']) {
+    const { headers } = await app.inject({ url: '/', headers: { host } })
+    t.match(headers[CSP], /frame-ancestors 'self' https:\/\/nb;/, host)
+  }
+})
+
 t.test("frameAncestors joins the app's own policy on every response", async t => {
   const { app } = createServer(t, { frameAncestors: 'https://nb' })
   app.get('/policy', (_request, reply) => { reply.header(CSP, "default-src 'self'").send('ok') })

@@ -125,7 +125,11 @@ export default async function app (fastify, options) {
   fastify.register(mlflowSecurity, options)
   fastify.get('/', async () => 'ok')
 }`)
-  const start = (...flags: string[]) => spawn(process.execPath, [`${ROOT}node_modules/fastify-cli/cli.js`, 'start', file, '--address', '127.0.0.1', '--port', '0', '--log-level', 'info', '--', ...flags])
+  // fastify-cli takes 0 for no port at all.
+  const probe = createApp(t).app
+  const free = await listen(probe)
+  await probe.close()
+  const start = (...flags: string[]) => spawn(process.execPath, [`${ROOT}node_modules/fastify-cli/cli.js`, 'start', file, '--address', '127.0.0.1', '--port', String(free), '--log-level', 'info', '--', ...flags])
 
   const server = start('--allowed-hosts', 'mlflow.company.com', '--allowed-hosts', 'localhost:*,10.*', '--x-frame-options', 'DENY', '--cors-allowed-origins', 'https://a')
   t.teardown(() => server.kill())

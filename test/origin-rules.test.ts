@@ -1,5 +1,5 @@
 import t from 'tap'
-import { compileFrameAncestors } from '../lib/frame-ancestors.js'
+import { compileFrameAncestors, overrideFrameAncestors } from '../lib/frame-ancestors.js'
 import { parseOrigin } from '../lib/origin.js'
 import { DEFAULT_CORS_ALLOWED_ORIGINS, compileOriginRules } from '../lib/origin-rules.js'
 
@@ -58,14 +58,17 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['http://::1', /IPv6 address without brackets/, 'http://[::1]'],
     ['http://127.1', /no valid IPv4/],
     ['*://app.company.com', /has no scheme/, 'https://app.company.com'],
-    ['Null', /has no scheme/]
+    ['wss://app.company.com', /is of a socket/, 'https://app.company.com'],
+    ['ws://app.company.com:3000', /is of a socket/, 'http://app.company.com:3000'],
+    ['https:app.com', /has no scheme/, ''],
+    ['Null', /has no scheme/, '']
   ]
   for (const [entry, reason, fix] of cases) {
     let message = ''
     try { compileOriginRules([entry]) } catch (error) { message = error instanceof Error ? error.message : '' }
     t.match(message, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS\): "/, `${entry}: names option and variable`)
     t.match(message, reason, entry)
-    if (fix !== undefined) t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1], fix, `${entry}: the fix`)
+    if (fix !== undefined) t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1] ?? '', fix, `${entry}: the fix`)
   }
 })
 
@@ -83,9 +86,22 @@ t.test('frameAncestors becomes a directive of the Content-Security-Policy', asyn
   ]
   for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries)?.addTo(undefined), directive, entries.join())
   t.equal(compileFrameAncestors([]), undefined)
+  for (const entry of ['@default', "'none'", 'self', 'null']) {
+    t.throws(() => compileFrameAncestors([entry]), { message: /^frameAncestors: (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
+  }
   for (const entry of ['notebook.company.com', 'https://nb-*.company.com', 'http://192.168.*', 'http://[::1]', '*', "'none'", 'https://a; script-src *', 'https://a b']) {
     t.throws(() => compileFrameAncestors([entry]), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors: "/ }, entry)
   }
+})
+
+t.test("a route's own frameOptions go before the frame-ancestors of a plugin", async t => {
+  const policy = "default-src 'self'; frame-ancestors 'self';img-src *"
+  t.equal(overrideFrameAncestors(policy, 'NONE'), "default-src 'self';img-src *")
+  t.equal(overrideFrameAncestors(policy, 'DENY'), "default-src 'self';frame-ancestors 'none';img-src *".replace("';f", "'; f"))
+  t.equal(overrideFrameAncestors("frame-ancestors 'none'", 'SAMEORIGIN'), "frame-ancestors 'self'")
+  t.equal(overrideFrameAncestors(["frame-ancestors 'self'", 'img-src *'], 'NONE'), 'img-src *')
+  t.equal(overrideFrameAncestors("frame-ancestors 'self'", 'NONE'), '')
+  t.equal(overrideFrameAncestors("default-src 'self'", 'NONE'), undefined)
 })
 
 t.test('frame-ancestors is merged into the policy that the app sends', async t => {
@@ -101,7 +117,8 @@ t.test('frame-ancestors is merged into the policy that the app sends', async t =
   ]
   for (const [policy, expected] of added) t.equal(ancestors?.addTo(policy), expected, `added to ${policy}`)
   t.equal(ancestors?.replaceIn("default-src 'self';frame-ancestors 'self';img-src *"), `default-src 'self';${directive};img-src *`)
-  t.equal(ancestors?.replaceIn("frame-ancestors 'self', frame-ancestors 'none'; img-src *"), `${directive}, ${directive}; img-src *`)
+  t.equal(ancestors?.replaceIn("frame-ancestors 'self', frame-ancestors https://a; img-src *"), `${directive}, ${directive}; img-src *`)
+  t.equal(ancestors?.replaceIn("default-src 'self'; frame-ancestors 'none'"), undefined, 'nobody means nobody')
   t.equal(ancestors?.replaceIn("default-src 'self'; x-frame-ancestors a"), undefined)
   t.equal(ancestors?.replaceIn(undefined), undefined)
 })

@@ -57,6 +57,31 @@ t.test('a wrong override on a route that came before the plugin exempts from not
   t.equal(errors.length, 1, 'once')
 })
 
+t.test('a route that came before the plugin cannot open CORS by itself', async t => {
+  for (const cors of [{ origin: true, credentials: true }, { origin: '*' }, { origin: undefined }]) {
+    const { app, lines } = createApp(t)
+    const config: Record<string, unknown> = { cors }
+    app.get('/x', { config }, () => 'secret')
+    await app.register(mlflowSecurity)
+    for (let i = 0; i < 2; i++) {
+      const { statusCode, headers } = await app.inject({ url: '/x', headers: foreign })
+      t.equal(statusCode, 200)
+      t.notOk('access-control-allow-origin' in headers, JSON.stringify(cors))
+    }
+    t.equal(lines.filter(({ level }) => level === 50).length, 1, 'it is logged, once')
+    t.match(config, { cors }, "the caller's object stays as it is")
+  }
+})
+
+t.test('disabled, overrides are still checked, and CORS is left to the app', async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity, { disableSecurityMiddleware: true })
+  const routes: Array<Record<string, unknown>> = [{ cors: { origin: 'https://x.com' } }, { mlflowSecurity: { host: true } }]
+  const [withCors, wrong] = routes
+  app.get('/cors', { config: withCors ?? {} }, () => 'ok')
+  t.throws(() => app.get('/wrong', { config: wrong ?? {} }, () => 'ok'), { code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG' })
+})
+
 t.test('health routes are what healthRoutes says, by the matched route', async t => {
   const { app } = createApp(t)
   await app.register(mlflowSecurity, { healthRoutes: ['/ping/:who'] })

@@ -109,6 +109,21 @@ t.test('CORS headers go to allowed Origins only', async t => {
   }
 })
 
+t.test('an app may have a catch-all of its own, before the plugin or after', async t => {
+  for (const before of [true, false]) {
+    const { app } = createApp(t)
+    const addCatchAll = () => app.all('/*', (request, reply) => { reply.send(request.method) })
+    if (before) addCatchAll()
+    await app.register(mlflowSecurity)
+    if (!before) addCatchAll()
+    const origin = 'http://localhost:3000'
+    const preflight = await app.inject({ method: 'OPTIONS', url: '/x', headers: { origin, 'access-control-request-method': 'PUT' } })
+    t.match(preflight, { statusCode: 204, headers: { 'access-control-allow-origin': origin } })
+    t.match(await app.inject({ method: 'OPTIONS', url: '/x', headers: { origin } }), { body: 'OPTIONS', headers: { 'access-control-allow-origin': origin } })
+    t.equal((await app.inject({ method: 'OPTIONS', url: '/x', headers: { host: 'evil.com' } })).statusCode, 403)
+  }
+})
+
 t.test('a refusal varies by Origin, beside what the app says', async t => {
   for (const [vary, expected] of [['Accept', 'Accept, Origin'], [['Accept', 'Cookie'], 'Accept, Cookie, Origin']] as const) {
     const { app } = createApp(t)
@@ -140,7 +155,7 @@ t.test('preflights may be passed on to the app, with another status, or not be a
   passed.app.options('/options', (_request, reply) => { reply.send('own') })
   const passedPort = await listen(passed.app)
   t.match(await request(passedPort, 'OPTIONS', '/options', asks), { status: 200, body: 'own', headers: { 'access-control-allow-methods': /PUT/ } })
-  t.match(await request(passedPort, 'OPTIONS', '/', asks), { status: 200, body: '' })
+  t.match(await request(passedPort, 'OPTIONS', '/', asks), { status: 404, headers: { 'access-control-allow-methods': /PUT/ } }, 'an app without a route for it')
   const other = createServer(t, { cors: { optionsSuccessStatus: 200 } })
   t.match(await request(await listen(other.app), 'OPTIONS', '/', asks), { status: 200, body: '' })
   const none = createServer(t, { cors: { preflight: false } })

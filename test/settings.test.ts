@@ -60,7 +60,8 @@ t.test('settings by option, by documented variable, as an option by that name', 
     ['no health routes', { healthRoutes: [] }, {}, { healthRoutes: [] }],
     ['frame ancestors', { frameAncestors: 'https://a,https://b' }, {}, { frameAncestors: ['https://a', 'https://b'] }],
     ['cors', { cors: { maxAge: 600, exposedHeaders: ['etag'] } }, {}, { cors: { maxAge: 600, exposedHeaders: ['etag'] } }],
-    ["the app's own configuration", untyped({ PORT: 3000, DATABASE_URL: 'x', MLFLOW_SERVER_ALLOWED_HOSTS: 'a' }), {}, { allowedHosts: ['a'] }]
+    ['cors, undefined is unset', untyped({ cors: { maxAge: undefined, preflight: undefined, methods: 'GET, PUT' } }), {}, { cors: { methods: 'GET, PUT' } }],
+    ["the app's own configuration", untyped({ PORT: 3000, DATABASE_URL: 'x', CORS: 'x', ALLOWED_HOSTS: 'x', MLFLOW_SERVER_ALLOWED_HOSTS: 'a' }), {}, { allowedHosts: ['a'] }]
   ]
   for (const [name, options, environment, expected] of cases) {
     t.same(resolveSettings(options, environment), { ...DEFAULTS, ...expected }, name)
@@ -94,6 +95,11 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
     [{ cors: true }, /^cors: true is a flag without a value/],
     [{ cors: { origin: '*' } }, /^cors: \{"origin":"\*"\} .*Allowed: an object with the @fastify\/cors options methods/],
     [{ cors: { credentials: true } }, /^cors: /],
+    [{ cors: { exposedHeaders: 'a\r\nb' } }, /^cors: .*exposedHeaders must match pattern/],
+    [{ cors: { allowedHeaders: ['a\nb'] } }, /^cors: .*allowedHeaders\.0 must match pattern/],
+    [{ cors: { cacheControl: 'a\nb' } }, /^cors: .*cacheControl must match pattern/],
+    [{ cors: { methods: [] } }, /^cors: .*methods must NOT have fewer than 1 items/],
+    [{ cors: { methods: '' } }, /^cors: /],
     [{ cors: { maxAge: '600' } }, /^cors: .*is wrong: maxAge must be integer/]
   ]
   for (const [options, message, environment = {}] of cases) {
@@ -103,7 +109,7 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
 
 t.test('an unknown option stops the start', async t => {
   const cases: Array<[name: string, meant?: string]> = [
-    ['allowedHost', 'allowedHosts'], ['allowed-hosts', 'allowedHosts'], ['ALLOWED_HOSTS', 'allowedHosts'], ['corsAllowedOrigin', 'corsAllowedOrigins'],
+    ['allowedHost', 'allowedHosts'], ['allowed-hosts', 'allowedHosts'], ['corsAllowedOrigin', 'corsAllowedOrigins'],
     ['MLFLOW_SERVER_ALLOWED_HOST', 'MLFLOW_SERVER_ALLOWED_HOSTS'], ['hosts'], ['prefix']
   ]
   for (const [name, meant] of cases) {

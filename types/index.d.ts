@@ -146,7 +146,8 @@ export interface MlflowSecurity {
   readonly settings: Settings
   /**
    * The verdict on a request outside Fastify's routing, of a raw `upgrade` handler for instance. No route exempts it
-   * from anything; behind a trusted proxy it decides on the Host that the proxy sent, not on X-Forwarded-Host.
+   * from anything, and `reportOnly` does not change it. Behind a trusted proxy it decides on the Host that the proxy sent,
+   * not on X-Forwarded-Host.
    */
   inspect (request: RequestHead): Verdict
 }
@@ -154,11 +155,11 @@ export interface MlflowSecurity {
 /** `config: { mlflowSecurity: … }` of a route. */
 export type RouteConfig = false | {
   /** `false`: any Host may call this route. */
-  host?: false
+  host?: false | undefined
   /** `false`: any site may call this route; for OAuth `form_post`, SAML and the like. */
-  origin?: false
+  origin?: false | undefined
   /** X-Frame-Options of this route, in place of the setting and of `frameAncestors`. */
-  frameOptions?: FrameOptions
+  frameOptions?: FrameOptions | undefined
 }
 
 /**
@@ -185,6 +186,6 @@ declare module 'fastify' {
   }
 
   interface FastifyContextConfig {
-    mlflowSecurity?: RouteConfig
+    mlflowSecurity?: RouteConfig | undefined
   }
 }
