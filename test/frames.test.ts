@@ -91,6 +91,14 @@ t.test("a route with frameOptions NONE is open though helmet's policy is not", a
   t.match((await app.inject('/DENY')).headers, { [FRAME_OPTIONS]: 'DENY', [CSP]: "default-src 'self';frame-ancestors 'none'" })
 })
 
+t.test('a route with frameOptions NONE drops a policy that says nothing else', async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity)
+  app.addHook('onRequest', async (_request, reply) => { reply.header(CSP, "frame-ancestors 'self'") })
+  app.get('/', { config: { mlflowSecurity: { frameOptions: 'NONE' } } }, () => 'ok')
+  t.notOk(CSP in (await app.inject('/')).headers)
+})
+
 t.test('an answer of a hook, before the settling one, names the sites too', async t => {
   const { app } = createApp(t)
   await app.register(helmet)

@@ -101,6 +101,8 @@ t.test('report only and disabled are told to the page, and let everything throug
 t.test('settings that refuse the address itself: it says so, and how to reach it', async t => {
   const { said, child } = play(t, ['--port', '0', '--allowed-hosts', 'mlflow.company.com'])
   while (!said.out.includes('Note')) await once(child.stdout ?? child, 'data')
+  child.kill('SIGTERM')
+  t.same(await once(child, 'close'), [0, null])
   t.match(said.out, /^Note: +these settings refuse this very address\. .*Add "127\.0\.0\.1[:\d]*" to allowedHosts/m)
 })
 

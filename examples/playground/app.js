@@ -6,7 +6,6 @@ import mlflowSecurity from 'fastify-mlflow-security'
 
 const CHANNEL = 'fastify-mlflow-security.refused'
 const REMEMBERED = 50
-const MAX_UNREAD_BYTES = 1_000_000
 
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'"
 const FRAME_ANCESTORS = { SAMEORIGIN: "; frame-ancestors 'self'", DENY: "; frame-ancestors 'none'", NONE: '' }
@@ -65,7 +64,7 @@ function addRefusals (playground) {
     const event = `data: ${JSON.stringify({ ...refusal, at: new Date().toISOString() })}\n\n`
     past.push(event)
     if (past.length > REMEMBERED) past.shift()
-    for (const reader of readers) send(reader, event)
+    for (const reader of readers) reader.write(event)
   }
   subscribe(CHANNEL, onRefusal)
   playground.addHook('onClose', async () => unsubscribe(CHANNEL, onRefusal))
@@ -78,10 +77,4 @@ function addRefusals (playground) {
     readers.add(reply.raw)
     reply.raw.on('close', () => readers.delete(reply.raw))
   })
-}
-
-// A reader that has stopped reading must not fill the memory; a browser connects again by itself.
-function send (reader, event) {
-  reader.write(event)
-  if (reader.writableLength > MAX_UNREAD_BYTES) reader.destroy()
 }

@@ -66,5 +66,5 @@ async function start (settings, port) {
 
 function warnOfClosedDoor ({ mlflowSecurity }, address) {
   const verdict = mlflowSecurity.inspect({ method: 'GET', url: '/', headers: { host: new URL(address).host } })
-  if (!verdict.allowed && !mlflowSecurity.settings.reportOnly) console.log(`Note:       these settings refuse this very address. ${verdict.message}`)
+  if (!verdict.allowed) console.log(`Note:       these settings refuse this very address. ${verdict.message}`)
 }
