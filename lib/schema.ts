@@ -32,7 +32,7 @@ const allowed: Readonly<Record<OptionName, string>> = {
   frameAncestors: 'sites that may embed this one (https://notebook.company.com, https://*.company.com, http://localhost:*); an array, or ' +
     'a string with commas',
   cors: 'an object with the @fastify/cors options methods, allowedHeaders, exposedHeaders, maxAge, cacheControl, optionsSuccessStatus, ' +
-    'preflight, preflightContinue, hideOptionsRoute, logLevel'
+    'preflight, preflightContinue'
 }
 
 /** @returns how messages name the option, its variable included, and what is allowed for it */
@@ -74,7 +74,7 @@ const tokens = {
 
 const corsNames = [
   'methods', 'allowedHeaders', 'exposedHeaders', 'maxAge', 'cacheControl', 'optionsSuccessStatus', 'preflight',
-  'preflightContinue', 'hideOptionsRoute', 'logLevel'
+  'preflightContinue'
 ] as const
 
 /** The documented variables and, under their option names, the settings that have no variable. */
@@ -96,9 +96,7 @@ export const settingsSchema = {
         cacheControl: { type: ['string', 'integer'], pattern: '^[\\x20-\\x7e]+$' },
         optionsSuccessStatus: { type: 'integer', minimum: 200, maximum: 299 },
         preflight: { type: 'boolean' },
-        preflightContinue: { type: 'boolean' },
-        hideOptionsRoute: { type: 'boolean' },
-        logLevel: { type: 'string' }
+        preflightContinue: { type: 'boolean' }
       }
     }
   }

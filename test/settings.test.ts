@@ -95,6 +95,8 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
     [{ cors: true }, /^cors: true is a flag without a value/],
     [{ cors: { origin: '*' } }, /^cors: \{"origin":"\*"\} .*Allowed: an object with the @fastify\/cors options methods/],
     [{ cors: { credentials: true } }, /^cors: /],
+    [{ cors: { hideOptionsRoute: true } }, /^cors: .*is not allowed/],
+    [{ cors: { logLevel: 'silent' } }, /^cors: .*is not allowed/],
     [{ cors: { exposedHeaders: 'a\r\nb' } }, /^cors: .*exposedHeaders must match pattern/],
     [{ cors: { allowedHeaders: ['a\nb'] } }, /^cors: .*allowedHeaders\.0 must match pattern/],
     [{ cors: { cacheControl: 'a\nb' } }, /^cors: .*cacheControl must match pattern/],

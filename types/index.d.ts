@@ -6,7 +6,7 @@ export type FrameOptions = 'SAMEORIGIN' | 'DENY' | 'NONE'
 /** What is passed on to `@fastify/cors`; the origins and credentials are this plugin's to decide. */
 export type CorsOptions = Pick<FastifyCorsOptions,
   | 'methods' | 'allowedHeaders' | 'exposedHeaders' | 'maxAge' | 'cacheControl' | 'optionsSuccessStatus'
-  | 'preflight' | 'preflightContinue' | 'hideOptionsRoute' | 'logLevel'>
+  | 'preflight' | 'preflightContinue'>
 
 /** A list: an array, or a string with commas. Pieces are trimmed, empty pieces dropped. */
 export type List = string | readonly string[]
