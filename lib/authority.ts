@@ -48,6 +48,11 @@ export function formatHost ({ kind, host }: Authority): string {
   return kind === 'ipv6' ? `[${host}]` : host
 }
 
+/** @param missing - what a missing port stands for */
+export function portOf ({ port }: Authority, missing: number): number {
+  return port === NO_PORT ? missing : port
+}
+
 /** @param withoutPort - the port to leave out, beside none at all */
 export function formatAuthority (authority: Authority, withoutPort = NO_PORT): string {
   const { port } = authority

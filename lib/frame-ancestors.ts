@@ -21,6 +21,8 @@ export interface FrameAncestors {
 const FRAMES_NOBODY = /frame-ancestors\s+'none'/i
 const DIRECTIVE = /^\s*frame-ancestors(?=\s|$)/i
 
+const OVERRIDES = { SAMEORIGIN: "frame-ancestors 'self'", DENY: "frame-ancestors 'none'", NONE: undefined }
+
 /**
  * Compiles `frameAncestors` into the `frame-ancestors` directive (CSP Level 3 §6.4.2), the server's own origin first.
  *
@@ -33,8 +35,10 @@ export function compileFrameAncestors (entries: readonly string[]): FrameAncesto
   const sources = entries.filter(entry => entry !== "'self'").map(parseSource)
   const directive = ["frame-ancestors 'self'", ...sources].join(' ')
   return {
-    replaceIn: remember(policy => hasDirective(policy) && !FRAMES_NOBODY.test(policy) ? splitPolicies(policy).map(single => replace(single, directive)).join(', ') : undefined),
-    addTo: remember(policy => hasDirective(policy) ? join(policy) : add(join(policy), directive))
+    replaceIn: remember(policy => hasDirective(policy) && !FRAMES_NOBODY.test(policy)
+      ? splitPolicies(policy).map(single => replace(single, directive)).join(', ')
+      : undefined),
+    addTo: remember(policy => hasDirective(policy) ? policy : add(policy, directive))
   }
 }
 
@@ -73,8 +77,6 @@ export function overrideFrameAncestors (policy: PolicyHeader, frameOptions: Fram
     .map(single => directive === undefined ? remove(single) : replace(single, directive))
     .filter(single => single !== '').join(', ')
 }
-
-const OVERRIDES = { SAMEORIGIN: "frame-ancestors 'self'", DENY: "frame-ancestors 'none'", NONE: undefined }
 
 /** Browsers enforce each of several policies, so each that has the directive must name the sites. */
 function replace (policy: string, directive: string): string {

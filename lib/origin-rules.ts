@@ -3,7 +3,7 @@ import { AuthorityMatcher } from './authority-matcher.js'
 import { invalidOption } from './errors.js'
 import { ANY_PORT, EntryProblem, isTooWide, parseGlob, parseHostPattern, splitPort } from './host-pattern.js'
 import type { HostPattern } from './host-pattern.js'
-import { defaultPort } from './origin.js'
+import { defaultPort, isWebScheme } from './origin.js'
 import type { Origin } from './origin.js'
 
 /** What `@default` stands for in `corsAllowedOrigins`: pages of this machine. */
@@ -36,9 +36,10 @@ export function compileOriginRules (entries: readonly string[]): OriginRules {
   const schemes = new Map<string, AuthorityMatcher>()
   const warnings: string[] = []
   for (const entry of entries) {
-    const warning = warningFor(entry)
+    const parsed = parseEntry(entry)
+    const warning = warningFor(entry, parsed)
     if (warning !== undefined) warnings.push(`corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) has ${JSON.stringify(entry)}: ${warning}`)
-    for (const { scheme, pattern, port } of parseEntry(entry)) {
+    for (const { scheme, pattern, port } of parsed) {
       const matcher = schemes.get(scheme) ?? new AuthorityMatcher()
       matcher.add(pattern, port)
       schemes.set(scheme, matcher)
@@ -104,11 +105,9 @@ function withScheme (scheme: string, problem: unknown): unknown {
   return new EntryProblem(problem.message, problem.fix.split(',').map(host => `${scheme}://${host}`).join(','))
 }
 
-function warningFor (entry: string): string | undefined {
+function warningFor (entry: string, parsed: readonly OriginEntry[]): string | undefined {
   if (entry === '*') return 'every site may call this server and read its answers, without credentials'
   if (entry === 'null') return 'any page can give itself this Origin, by a sandboxed frame'
-  const pattern = LOCAL.test(entry) ? undefined : parseEntry(entry)[0]
-  return pattern !== undefined && /^https?$/.test(pattern.scheme) && isTooWide(pattern.pattern)
-    ? 'anyone can register a name that it allows'
-    : undefined
+  const isWide = parsed.some(({ scheme, pattern }) => isWebScheme(scheme) && isTooWide(pattern))
+  return isWide ? 'anyone can register a name that it allows' : undefined
 }

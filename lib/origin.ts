@@ -1,4 +1,4 @@
-import { NO_PORT, parseAuthority } from './authority.js'
+import { NO_PORT, parseAuthority, portOf } from './authority.js'
 import type { Authority } from './authority.js'
 
 /** A parsed Origin: `scheme "://" host [":" port]`, in the one form in which it is compared. */
@@ -23,7 +23,7 @@ export function parseOrigin (text: string): Origin | undefined {
   const authority = parseAuthority(rest)
   if (authority === undefined) return undefined
   const scheme = written.toLowerCase()
-  return { scheme, authority, port: authority.port === NO_PORT ? defaultPort(scheme) : authority.port }
+  return { scheme, authority, port: portOf(authority, defaultPort(scheme)) }
 }
 
 /** @returns the port that the scheme's URLs leave out, or `NO_PORT` */
@@ -46,5 +46,5 @@ export function isWebScheme (scheme: string): boolean {
  */
 export function isAt (origin: Origin, authority: Authority | undefined): boolean {
   if (authority === undefined || origin.authority.host !== authority.host) return false
-  return origin.port === (authority.port === NO_PORT ? defaultPort(origin.scheme) : authority.port)
+  return origin.port === portOf(authority, defaultPort(origin.scheme))
 }

@@ -55,10 +55,10 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
     },
 
     origin (value, origin, host, { preflight, hasFetchMetadata }) {
-      const entry = origin === undefined ? undefined : formatOrigin(origin)
-      return crossOrigin(value, entry, `Origin ${quote(value)} ${origin === undefined
-        ? explainOpaque(value, hasFetchMetadata)
-        : explainForeign(origin, preflight ? undefined : host, hostRules, addOrigin(formatOrigin(origin)))}`)
+      if (origin === undefined) return crossOrigin(value, undefined, `Origin ${quote(value)} ${explainOpaque(value, hasFetchMetadata)}`)
+      const entry = formatOrigin(origin)
+      const explanation = explainForeign(origin, preflight ? undefined : host, hostRules, addOrigin(entry))
+      return crossOrigin(value, entry, `Origin ${quote(value)} ${explanation}`)
     },
 
     withoutOrigin: site => crossOrigin('', undefined, `Sec-Fetch-Site ${quote(site)} without an Origin comes from another site. ` +

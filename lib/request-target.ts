@@ -1,4 +1,4 @@
-import { NO_PORT, parseAuthority } from './authority.js'
+import { NO_PORT, parseAuthority, portOf } from './authority.js'
 import { defaultPort } from './origin.js'
 import type { RequestHead } from '../types/index.js'
 
@@ -57,5 +57,5 @@ function isSameAuthority (one: string, other: string, port = NO_PORT): boolean {
   const a = parseAuthority(one)
   const b = parseAuthority(other)
   if (a === undefined || b === undefined || a.host !== b.host) return false
-  return (a.port === NO_PORT ? port : a.port) === (b.port === NO_PORT ? port : b.port)
+  return portOf(a, port) === portOf(b, port)
 }
