@@ -3,7 +3,7 @@ import type { FastifyError } from '@fastify/error'
 import { EntryProblem } from './host-pattern.js'
 import { MAX_QUOTED, quote } from './quote.js'
 import { describeOption, optionNames, variableNames } from './schema.js'
-import type { OptionName } from './schema.js'
+import type { OptionDescription, OptionName } from './schema.js'
 import type { Refused } from '../types/index.js'
 
 // A flood of refused requests must stay cheap: errors that a request can cause capture no stack.
@@ -20,6 +20,21 @@ export const InvalidRouteConfigError = startError('FST_MLFLOW_SECURITY_INVALID_R
 export const AlreadyRegisteredError = startError('FST_MLFLOW_SECURITY_ALREADY_REGISTERED')
 export const CorsAlreadyRegisteredError = startError('FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED')
 
+export const UsageError = startError('FST_MLFLOW_SECURITY_USAGE')
+export const MissingDependencyError = startError('FST_MLFLOW_SECURITY_MISSING_DEPENDENCY')
+
+const gatewayError = (code: string, message: string, statusCode: number) => createError(code, message, statusCode, Error, false)
+
+export const UpstreamUnreachableError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE',
+  'The MLflow server behind this gateway cannot be reached. Is it running? The log of the gateway says more.', 502)
+export const UpstreamTimeoutError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_TIMEOUT',
+  'The MLflow server behind this gateway has not answered in time. The limit is upstreamTimeout (--upstream-timeout).', 504)
+export const BodyNotAllowedError = gatewayError('FST_MLFLOW_SECURITY_BODY_NOT_ALLOWED',
+  'A GET or HEAD request with a body cannot be passed on. Send its parameters in the query.', 400)
+/** Seen by the log alone. */
+export const ClientAbortedError = gatewayError('FST_MLFLOW_SECURITY_CLIENT_ABORTED',
+  'The client has hung up before its answer was complete', 499)
+
 /** @returns the error that Fastify's error pipeline gets for a refused request */
 export function refusalError ({ code, message }: Refused): FastifyError {
   switch (code) {
@@ -33,12 +48,16 @@ export function refusalError ({ code, message }: Refused): FastifyError {
  * @param value - the value, or the one entry of it that is wrong
  * @param problem - an {@link EntryProblem} or the reason in words; any other error is returned as it is
  */
-export function invalidOption (option: OptionName, value: unknown, problem: unknown, suggestion?: string): unknown {
+export function invalidOption (option: OptionName | OptionDescription, value: unknown, problem: unknown, suggestion?: string): unknown {
   if (typeof problem !== 'string' && !(problem instanceof EntryProblem)) return problem
   const reason = typeof problem === 'string' ? problem : problem.message
   const fix = typeof problem === 'string' ? suggestion : problem.fix
-  const { name, allowed } = describeOption(option)
+  const { name, allowed } = typeof option === 'string' ? describeOption(option) : option
   return new InvalidOptionError(`${name}: ${show(value)} ${reason}. Allowed: ${allowed}.${fix ? ` Did you mean ${show(fix)}?` : ''}`)
+}
+
+export function missingOption ({ name, allowed }: OptionDescription): FastifyError {
+  return new InvalidOptionError(`${name} is missing. It is ${allowed}.`)
 }
 
 export function unknownOption (option: string, meant: string | undefined): FastifyError {

@@ -3,6 +3,7 @@ import { refusalError } from './errors.js'
 import type { Exemption, Policy } from './policy.js'
 import { reportRefusal } from './report.js'
 import { routeSettings } from './route-config.js'
+import { varyByOrigin } from './vary.js'
 import type { Settings, Verdict } from '../types/index.js'
 
 /** The onRequest hook that refuses foreign Hosts and Origins. */
@@ -28,7 +29,7 @@ export function createGuard (settings: Settings, policy: Policy): onRequestHookH
     reportRefusal(request, verdict, settings.reportOnly)
     if (settings.reportOnly) return done()
     // @fastify/cors comes after this hook, and says so on every other response.
-    reply.header('vary', addOrigin(reply.getHeader('vary')))
+    reply.header('vary', varyByOrigin(reply.getHeader('vary')))
     if (request.headers.upgrade !== undefined) hangUpAfter(reply)
     done(refusalError(verdict))
   }
@@ -43,8 +44,4 @@ function hangUpAfter (reply: FastifyReply): void {
     const { socket } = reply.raw
     socket?.end(() => socket.destroy())
   })
-}
-
-function addOrigin (vary: number | string | string[] | undefined): string {
-  return vary === undefined ? 'Origin' : `${[vary].flat().join(', ')}, Origin`
 }

@@ -20,6 +20,18 @@ export const variables: Readonly<Partial<Record<OptionName, VariableName>>> = {
 
 export const variableNames: readonly VariableName[] = Object.values(variables)
 
+/** The settings that the command takes, and an app that passes on its options from `fastify-cli`. */
+export const flags = {
+  allowedHosts: 'allowed-hosts',
+  corsAllowedOrigins: 'cors-allowed-origins',
+  xFrameOptions: 'x-frame-options',
+  disableSecurityMiddleware: 'disable-security-middleware',
+  reportOnly: 'report-only',
+  frameAncestors: 'frame-ancestors'
+} as const
+
+const flagOf: Readonly<Partial<Record<OptionName, string>>> = flags
+
 const allowed: Readonly<Record<OptionName, string>> = {
   allowedHosts: 'host names (mlflow.company.com, mlflow.internal:5000, *.company.com), IP addresses and ranges (192.168.1.100, 192.168.*, ' +
     '10.0.0.0/8, fd00::/8), "@default" for the default list and "*" for every host; an array, or a string with commas',
@@ -35,10 +47,13 @@ const allowed: Readonly<Record<OptionName, string>> = {
     'preflight, preflightContinue'
 }
 
-/** @returns how messages name the option, its variable included, and what is allowed for it */
-export function describeOption (option: OptionName): { name: string, allowed: string } {
-  const variable = variables[option]
-  return { name: variable === undefined ? option : `${option} (${variable})`, allowed: allowed[option] }
+/** How messages name an option, its variable and its flag included, and what is allowed for it. */
+export interface OptionDescription { readonly name: string, readonly allowed: string }
+
+export function describeOption (option: OptionName): OptionDescription {
+  const flag = flagOf[option]
+  const elsewhere = [variables[option], flag && `--${flag}`].filter(name => name !== undefined)
+  return { name: elsewhere.length > 0 ? `${option} (${elsewhere.join(', ')})` : option, allowed: allowed[option] }
 }
 
 const list = { type: ['string', 'array'], items: { type: 'string' } } as const

@@ -1,0 +1,41 @@
+import { parseArgs } from 'node:util'
+import { UsageError } from '../errors.js'
+import { quote } from '../quote.js'
+import type { Flags } from './flags.js'
+
+/**
+ * Says what is wrong with an argument list before `util.parseArgs` does, whose messages are for programmers.
+ *
+ * @throws FST_MLFLOW_SECURITY_USAGE for an unknown flag, a flag without its value, a switch with one, a flag given twice
+ *   that takes one value, or an argument that is no flag
+ */
+export function checkArguments (args: string[], flags: Flags): void {
+  const seen = new Set<string>()
+  for (const token of parseArgs({ args, options: flags, strict: false, tokens: true }).tokens) {
+    if (token.kind === 'option-terminator') continue
+    if (token.kind === 'positional') throw new UsageError(`Unexpected ${quote(token.value)}. ${SEE_HELP}`)
+    checkFlag(token, flags, seen)
+    seen.add(token.name)
+  }
+}
+
+const SEE_HELP = 'See --help.'
+
+interface Token { readonly name: string, readonly rawName: string, readonly value: string | undefined }
+
+function checkFlag ({ name, rawName, value }: Token, flags: Flags, seen: Set<string>): void {
+  const flag = Object.hasOwn(flags, name) ? flags[name] : undefined
+  if (flag === undefined) throw new UsageError(`Unknown flag ${rawName}. ${suggest(name, flags)}${SEE_HELP}`)
+  if (flag.type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value, and ${quote(value)} is one. ${SEE_HELP}`)
+  if (flag.type === 'string' && (value === undefined || value.startsWith('--'))) {
+    throw new UsageError(`${rawName} needs a value: ${rawName} ${flag.value}. ${SEE_HELP}`)
+  }
+  if (flag.multiple !== true && seen.has(name)) throw new UsageError(`${rawName} is given twice, and takes one value. ${SEE_HELP}`)
+}
+
+function suggest (name: string, flags: Flags): string {
+  const plain = (text: string) => text.toLowerCase().replace(/[^a-z]/g, '').replace(/s$/, '')
+  const meant = Object.keys(flags).find(candidate => plain(candidate) === plain(name)) ??
+    Object.keys(flags).find(candidate => name.length > 2 && (candidate.startsWith(name) || name.startsWith(candidate)))
+  return meant === undefined ? '' : `Did you mean --${meant}? `
+}

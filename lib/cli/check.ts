@@ -1,0 +1,108 @@
+import Fastify from 'fastify'
+import { parseAuthority } from '../authority.js'
+import { UsageError } from '../errors.js'
+import { healthRoutes, resolvePrefix } from '../gateway/options.js'
+import { compileHostRules } from '../host-rules.js'
+import { createPolicy } from '../policy.js'
+import { quote } from '../quote.js'
+import { flags, variables } from '../schema.js'
+import { resolveSettings } from '../settings.js'
+import type { AllowedRule, MlflowSecurityOptions, Refused, Settings, Verdict } from '../../types/index.js'
+
+/** The request that is asked about, as its headers would stand in it. */
+export interface Question {
+  readonly host: string
+  readonly origin: string | undefined
+  readonly site: string | undefined
+  readonly method: string
+  readonly path: string
+}
+
+/** A verdict and what led to it, in words. */
+export type Answer = Verdict & {
+  /** What decided. */
+  readonly explanation: string
+  /** The path is a health route, which answers whatever the Host. */
+  readonly anyHost: boolean
+  /** The entry of `allowedHosts` that the Host matches. */
+  readonly hostEntry?: string | undefined
+  /** What to add to the command line. */
+  readonly fix?: string | undefined
+  readonly reportOnly: boolean
+}
+
+const RULES: Readonly<Record<AllowedRule, string>> = {
+  disabled: 'security is disabled (disableSecurityMiddleware)',
+  'any-origin': 'every Origin may write (corsAllowedOrigins has "*")',
+  'listed-origin': 'the Origin is in corsAllowedOrigins',
+  'own-page': "the Origin is the server's own",
+  'no-origin': 'no Origin, and nothing says that another site sent it: a client that is no browser',
+  'safe-method': 'a method that changes nothing; CORS headers decide who may read the answer',
+  'exempt-route': 'the route lets every Origin write'
+}
+
+/**
+ * Decides on a request as the gateway would.
+ *
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_USAGE
+ */
+export async function check (options: MlflowSecurityOptions, staticPrefix: string | undefined, question: Question): Promise<Answer> {
+  const settings = resolveSettings({ healthRoutes: healthRoutes(resolvePrefix(staticPrefix)), ...options }, process.env)
+  const { method, path, host, origin, site } = question
+  if (!path.startsWith('/')) throw new UsageError(`--path: ${quote(path)} does not begin with a slash.`)
+
+  const anyHost = await matchesRoute(settings.healthRoutes, path)
+  const headers = { host, ...(origin === undefined ? {} : { origin }), ...(site === undefined ? {} : { 'sec-fetch-site': site }) }
+  const request = { method: method.toUpperCase(), url: path, headers }
+  const verdict = createPolicy(settings).inspect(request, undefined, { host: anyHost, origin: false })
+  const { reportOnly } = settings
+  return verdict.allowed
+    ? { ...verdict, explanation: RULES[verdict.rule], anyHost, hostEntry: hostEntry(settings, host), reportOnly }
+    : { ...verdict, explanation: explainRefusal(verdict), anyHost, fix: fixOf(verdict, settings), reportOnly }
+}
+
+/** Asks the router that the gateway has. */
+async function matchesRoute (routes: readonly string[], path: string): Promise<boolean> {
+  const app = Fastify()
+  for (const route of new Set(routes)) app.get(route, async () => 'ok')
+  return (await app.inject(path)).statusCode === 200
+}
+
+function hostEntry ({ allowedHosts, disableSecurityMiddleware }: Settings, host: string): string | undefined {
+  const authority = parseAuthority(host)
+  if (authority === undefined || disableSecurityMiddleware) return undefined
+  return allowedHosts.find(entry => entry === '*' || compileHostRules([entry]).allows(authority))
+}
+
+function explainRefusal ({ check, statusCode }: Refused): string {
+  if (check === 'origin') return 'the Origin is neither in corsAllowedOrigins nor the server\'s own'
+  return statusCode === 400 ? 'the Host is malformed' : 'the Host is not in allowedHosts'
+}
+
+/** The setting as it is, with the entry that is missing. */
+function fixOf ({ setting, entry }: Refused, settings: Settings): string | undefined {
+  if (setting === undefined || entry === undefined) return undefined
+  const given = resolveSettings({}, {})[setting].join() === settings[setting].join() ? ['@default'] : settings[setting]
+  const list = [...given, entry].join(',')
+  return `--${flags[setting]} '${list}' or ${variables[setting]}='${list}'`
+}
+
+/** @returns the answer as people read it */
+export function inWords (answer: Answer): string {
+  const { explanation, anyHost, hostEntry, fix, reportOnly } = answer
+  const lines = answer.allowed
+    ? [
+        'Allowed',
+        `Rule: ${explanation}`,
+        hostEntry && `Host: matches ${quote(hostEntry)} in allowedHosts`,
+        anyHost && 'Path: a health route, which answers whatever the Host'
+      ]
+    : [
+        `Refused: ${answer.statusCode} ${answer.code}`,
+        `Rule: ${explanation}`,
+        `Why:  ${answer.message}`,
+        fix && `Fix:  ${fix}`,
+        reportOnly && 'Note: reportOnly is on: the gateway logs it and lets it pass'
+      ]
+  return lines.filter(line => line).join('\n')
+}

@@ -1,0 +1,94 @@
+import { flags as names } from '../schema.js'
+
+/** A flag of the command, as `util.parseArgs` takes it, and what the help says of it. */
+export interface Flag {
+  readonly type: 'string' | 'boolean'
+  /** A list: the flag may be repeated. */
+  readonly multiple?: true
+  readonly value?: string
+  readonly help: string
+  readonly variable?: string
+  /** What the help says of the default; `util.parseArgs` would take a `default` for a value. */
+  readonly byDefault?: string
+}
+
+export type Flags = Readonly<Record<string, Flag>>
+
+/** The settings that MLflow documents, under their documented names. */
+export const documentedFlags = {
+  [names.allowedHosts]: {
+    type: 'string',
+    multiple: true,
+    value: 'HOSTS',
+    help: 'Hosts that requests may name, against DNS rebinding: mlflow.company.com, *.company.com, 192.168.1.100, 10.0.0.0/8, ' +
+      '@default for the default list, * for every host',
+    variable: 'MLFLOW_SERVER_ALLOWED_HOSTS',
+    byDefault: 'localhost and private addresses'
+  },
+  [names.corsAllowedOrigins]: {
+    type: 'string',
+    multiple: true,
+    value: 'ORIGINS',
+    help: 'Origins whose pages may call the server: https://app.company.com, https://*.company.com, @default, * for every origin',
+    variable: 'MLFLOW_SERVER_CORS_ALLOWED_ORIGINS',
+    byDefault: 'localhost:*'
+  },
+  [names.xFrameOptions]: {
+    type: 'string',
+    value: 'VALUE',
+    help: 'Who may embed the pages, against clickjacking: SAMEORIGIN, DENY or NONE',
+    variable: 'MLFLOW_SERVER_X_FRAME_OPTIONS',
+    byDefault: 'SAMEORIGIN'
+  },
+  [names.disableSecurityMiddleware]: {
+    type: 'boolean',
+    help: 'Turn all checks and headers off',
+    variable: 'MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE',
+    byDefault: 'false'
+  }
+} as const satisfies Flags
+
+/** The settings of the gateway. */
+export const gatewayFlags = {
+  upstream: { type: 'string', value: 'URL', help: 'The MLflow server to protect: http://127.0.0.1:5000', variable: 'MLFLOW_TRACKING_URI' },
+  host: { type: 'string', value: 'ADDRESS', help: 'The address to listen on', byDefault: '127.0.0.1' },
+  port: { type: 'string', value: 'PORT', help: 'The port to listen on', byDefault: '8080' },
+  [names.frameAncestors]: {
+    type: 'string', multiple: true, value: 'SITES', help: 'Sites that may embed the pages, beside the server itself: https://notebook.company.com'
+  },
+  [names.reportOnly]: { type: 'boolean', help: 'Log what would be refused, and let it pass' },
+  'static-prefix': { type: 'string', value: '/PATH', help: 'The --static-prefix that the MLflow server has' },
+  'trust-proxy': {
+    type: 'string',
+    multiple: true,
+    value: 'ADDRESSES',
+    help: 'Proxies in front whose X-Forwarded-* count: addresses, ranges, loopback, linklocal, uniquelocal'
+  },
+  cert: { type: 'string', value: 'FILE', help: 'A certificate in PEM: the gateway then speaks https' },
+  key: { type: 'string', value: 'FILE', help: 'The key of the certificate, in PEM' },
+  'upstream-ca': { type: 'string', value: 'FILE', help: 'Certificates in PEM to trust where the upstream is https' },
+  'upstream-timeout': {
+    type: 'string', value: 'SECONDS', help: 'How long an answer may take to begin; bodies take what they take', byDefault: 'no limit'
+  },
+  metrics: { type: 'string', value: '[ADDRESS:]PORT', help: 'Serve figures for Prometheus there, at /metrics', byDefault: 'off' },
+  'log-level': { type: 'string', value: 'LEVEL', help: 'trace, debug, info, warn, error, fatal or silent', byDefault: 'info' }
+} as const satisfies Flags
+
+/** The request that `check` asks about. */
+export const requestFlags = {
+  'host-header': { type: 'string', value: 'VALUE', help: 'Its Host header' },
+  origin: { type: 'string', value: 'VALUE', help: 'Its Origin header' },
+  method: { type: 'string', value: 'METHOD', help: 'Its method', byDefault: 'GET' },
+  'sec-fetch-site': { type: 'string', value: 'VALUE', help: 'Its Sec-Fetch-Site header' },
+  path: { type: 'string', value: 'PATH', help: 'Its path', byDefault: '/' },
+  json: { type: 'boolean', help: 'Print the verdict as JSON' }
+} as const satisfies Flags
+
+export const aboutFlags = {
+  help: { type: 'boolean', help: 'Print this page' },
+  version: { type: 'boolean', help: 'Print the version' }
+} as const satisfies Flags
+
+export const serveFlags = { ...documentedFlags, ...gatewayFlags, ...aboutFlags }
+/** Those of the gateway too, so that a command line can be asked about as it stands. */
+export const checkFlags = { ...documentedFlags, ...gatewayFlags, ...requestFlags, ...aboutFlags }

@@ -1,0 +1,61 @@
+import { aboutFlags, documentedFlags, gatewayFlags, requestFlags } from './flags.js'
+import type { Flags } from './flags.js'
+
+const WIDTH = 100
+const INDENT = ' '.repeat(6)
+
+/** @returns the help page, at most 100 columns wide */
+export function help (): string {
+  return `Usage: fastify-mlflow-security --upstream URL [flags]
+       fastify-mlflow-security check [the same flags] --host-header VALUE [--origin VALUE] […]
+
+Protects an MLflow server against DNS rebinding, cross-origin requests and clickjacking: a gateway
+that passes on what the settings allow. A flag comes before the environment variable, and that before
+the default. Lists take commas, or the flag again.
+
+The settings of MLflow, by their documented names:
+
+${describe(documentedFlags)}
+
+The gateway:
+
+${describe(gatewayFlags)}
+
+${describe(aboutFlags)}
+
+check: would this request pass? Prints the verdict, the rule and the fix, and exits with 0 (allowed),
+1 (refused) or 2 (wrong flags).
+
+${describe(requestFlags)}
+
+Examples:
+
+  An MLflow server on this machine, for the people of a company:
+      fastify-mlflow-security --upstream http://127.0.0.1:5000 --host 0.0.0.0 \\
+        --allowed-hosts mlflow.company.com
+
+  A web app that calls it with credentials, and a notebook that embeds it:
+      fastify-mlflow-security --upstream http://127.0.0.1:5000 \\
+        --cors-allowed-origins https://app.company.com --frame-ancestors https://notebook.company.com
+
+  Why is a request refused?
+      fastify-mlflow-security check --host-header mlflow.lan:8080 --method POST --origin http://mlflow.lan
+`
+}
+
+function describe (flags: Flags): string {
+  return Object.entries(flags).map(([name, { value, help, variable, byDefault }]) => {
+    const notes = [byDefault && `default: ${byDefault}`, variable].filter(note => note !== undefined)
+    return `  --${name}${value === undefined ? '' : ` ${value}`}\n${wrap(`${help}${notes.length === 0 ? '' : ` [${notes.join('; ')}]`}`)}`
+  }).join('\n')
+}
+
+function wrap (text: string): string {
+  const lines = ['']
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)
+    if (line !== '' && `${INDENT}${line} ${word}`.length > WIDTH) lines.push(word)
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`
+  }
+  return lines.map(line => INDENT + line).join('\n')
+}

@@ -1,0 +1,24 @@
+import type { FastifyServerOptions } from 'fastify'
+import { UsageError } from '../errors.js'
+import { quote } from '../quote.js'
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+/**
+ * Readable lines for a terminal, where `pino-pretty` is installed; JSON lines for everything else.
+ *
+ * @throws FST_MLFLOW_SECURITY_USAGE
+ */
+export function loggerOptions (level = 'info', isTerminal: boolean): FastifyServerOptions['logger'] {
+  if (!LEVELS.includes(level)) throw new UsageError(`--log-level: ${quote(level)} is none. Allowed: ${LEVELS.join(', ')}.`)
+  const pretty = { target: 'pino-pretty', options: { translateTime: 'HH:MM:ss', ignore: 'pid,hostname' } }
+  return isTerminal && isInstalled(pretty.target) ? { level, transport: pretty } : { level }
+}
+
+function isInstalled (name: string): boolean {
+  try {
+    return import.meta.resolve(name) !== ''
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
+import type { FastifyServerOptions } from 'fastify'
+import { MAX_PORT, parseAuthority } from '../authority.js'
+import { UsageError } from '../errors.js'
+import type { GatewayOptions } from '../gateway.js'
+import { quote } from '../quote.js'
+import type { MlflowSecurityOptions } from '../../types/index.js'
+
+/** What `util.parseArgs` makes of the flags that name settings. */
+interface SettingValues {
+  readonly 'allowed-hosts'?: string[] | undefined
+  readonly 'cors-allowed-origins'?: string[] | undefined
+  readonly 'x-frame-options'?: string | undefined
+  readonly 'disable-security-middleware'?: boolean | undefined
+  readonly 'frame-ancestors'?: string[] | undefined
+  readonly 'report-only'?: boolean | undefined
+}
+
+/** The same of those of the gateway. */
+interface GatewayValues extends SettingValues {
+  readonly upstream?: string | undefined
+  readonly 'static-prefix'?: string | undefined
+  readonly 'trust-proxy'?: string[] | undefined
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+  readonly 'upstream-ca'?: string | undefined
+  readonly 'upstream-timeout'?: string | undefined
+}
+
+/** An address to listen on. */
+export interface ListenAddress { readonly host: string, readonly port: number }
+
+export function settingOptions (values: SettingValues): MlflowSecurityOptions {
+  const xFrameOptions = values['x-frame-options']
+  return {
+    allowedHosts: values['allowed-hosts'],
+    corsAllowedOrigins: values['cors-allowed-origins'],
+    // The plugin says what is wrong with the value, and knows the variable's name for it.
+    ...(xFrameOptions === undefined ? {} : { MLFLOW_SERVER_X_FRAME_OPTIONS: xFrameOptions }),
+    disableSecurityMiddleware: values['disable-security-middleware'],
+    frameAncestors: values['frame-ancestors'],
+    reportOnly: values['report-only']
+  }
+}
+
+/** @throws FST_MLFLOW_SECURITY_USAGE */
+export function gatewayOptions (values: GatewayValues, logger: FastifyServerOptions['logger']): GatewayOptions {
+  const trustProxy = values['trust-proxy']?.join(',')
+  return {
+    ...settingOptions(values),
+    upstream: values.upstream,
+    staticPrefix: values['static-prefix'],
+    upstreamTimeout: numberOf('upstream-timeout', values['upstream-timeout']),
+    upstreamCa: values['upstream-ca'] === undefined ? undefined : readCa(values['upstream-ca']),
+    tls: readTls(values),
+    fastify: { ...(logger === undefined ? {} : { logger }), ...(trustProxy === undefined ? {} : { trustProxy }) }
+  }
+}
+
+function numberOf (flag: string, value: string | undefined): number | undefined {
+  if (value === undefined) return undefined
+  if (!/^\d+(\.\d+)?$/.test(value)) throw new UsageError(`--${flag}: ${quote(value)} is no number of seconds.`)
+  return Number(value)
+}
+
+function readTls ({ cert, key }: GatewayValues): GatewayOptions['tls'] {
+  if (cert === undefined && key === undefined) return undefined
+  if (cert === undefined || key === undefined) throw new UsageError('--cert and --key belong together: give both.')
+  const tls = { cert: read('cert', cert), key: read('key', key) }
+  return verified('--cert and --key', tls)
+}
+
+function readCa (file: string): Buffer {
+  return verified('--upstream-ca', { ca: read('upstream-ca', file) }).ca
+}
+
+function read (flag: string, file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    throw new UsageError(`--${flag}: ${quote(file)} cannot be read: ${String(error).replace(/^Error: /, '')}`)
+  }
+}
+
+/** What is wrong with a certificate is said at start, not at the first connection. */
+function verified<Context extends object> (flags: string, context: Context): Context {
+  try {
+    createSecureContext(context)
+    return context
+  } catch (error) {
+    throw new UsageError(`${flags}: no such PEM: ${String(error).replace(/^Error: /, '')}`)
+  }
+}
+
+/** @throws FST_MLFLOW_SECURITY_USAGE */
+export function listenAddress (host = '127.0.0.1', port = '8080'): ListenAddress {
+  return { host, port: parsePort('port', port) }
+}
+
+/**
+ * @param value - `port` or `address:port`, an IPv6 address in brackets
+ * @throws FST_MLFLOW_SECURITY_USAGE
+ */
+export function metricsAddress (value: string): ListenAddress {
+  const [, host = '127.0.0.1', port = ''] = /^(?:(.*):)?([^:]*)$/.exec(value) ?? []
+  const authority = parseAuthority(host)
+  if (authority === undefined) throw new UsageError(`--metrics: ${quote(host)} is no address to listen on. Allowed: 9464, 0.0.0.0:9464, [::1]:9464.`)
+  return { host: authority.host, port: parsePort('metrics', port) }
+}
+
+function parsePort (flag: string, value: string): number {
+  if (!/^\d{1,5}$/.test(value) || Number(value) > MAX_PORT) {
+    throw new UsageError(`--${flag}: ${quote(value)} is no port. Allowed: 0 to ${MAX_PORT}; 0 takes a free one.`)
+  }
+  return Number(value)
+}

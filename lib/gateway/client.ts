@@ -1,0 +1,48 @@
+import type { ServerResponse } from 'node:http'
+import type { Agent, Dispatcher } from 'undici'
+import { ClientAbortedError } from '../errors.js'
+import { loadOptional } from './optional.js'
+import type { Upstream } from './options.js'
+
+/** Where a request's headers carry the signal that ends it: the proxy hands nothing else through to the client. */
+export const SIGNAL = Symbol('signal')
+
+/** What `@fastify/http-proxy` sends requests with. */
+export interface UpstreamClient {
+  readonly request: Dispatcher['request']
+  close (): Promise<void>
+}
+
+/**
+ * An HTTP client for the upstream that waits as long as its answers take, opens as many connections as there are
+ * requests, verifies certificates (left to itself, the proxy would not), and hangs up when the client does.
+ */
+export async function createClient ({ headersTimeout, ca }: Upstream): Promise<UpstreamClient> {
+  const undici = await loadOptional('undici', () => import('undici'))
+  const agent = new undici.Agent({
+    headersTimeout,
+    bodyTimeout: 0,
+    // gunicorn closes idle connections after two seconds: a request on one that is just being closed would fail.
+    keepAliveTimeout: 1500,
+    connect: { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) }
+  })
+  return { request: withSignals(agent), close: () => agent.destroy() }
+}
+
+function withSignals (agent: Agent): Dispatcher['request'] {
+  return new Proxy(agent.request, {
+    apply: (request, _self, [options, ...rest]: [Dispatcher.RequestOptions, ...unknown[]]) =>
+      Reflect.apply(request, agent, [{ ...options, signal: signalIn(options.headers) }, ...rest])
+  })
+}
+
+function signalIn (headers: Dispatcher.RequestOptions['headers']): unknown {
+  return headers != null && SIGNAL in headers ? headers[SIGNAL] : undefined
+}
+
+/** @returns a signal that is aborted when the client hangs up before its answer is complete */
+export function hangUpSignal (response: ServerResponse): AbortSignal {
+  const controller = new AbortController()
+  response.once('close', () => { if (!response.writableFinished) controller.abort(new ClientAbortedError()) })
+  return controller.signal
+}

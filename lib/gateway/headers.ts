@@ -1,0 +1,84 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { varyByOrigin } from '../vary.js'
+import type { Upstream } from './options.js'
+
+/** What of a Fastify request the headers tell. */
+export interface Asked {
+  readonly headers: IncomingHttpHeaders
+  readonly ip: string
+  /** Only with `trustProxy`: the proxies' addresses, nearest first, and the client's. */
+  readonly ips?: string[] | undefined
+  readonly host: string
+  readonly protocol: string
+}
+
+/** Meant for the next hop alone (RFC 9110 §7.6.1), whether or not a Connection header names them. */
+const HOP_BY_HOP = new Set([
+  'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings'
+])
+
+/** Not the upstream's business: the gateway has decided on these, and has answered `Expect` itself. */
+const DECIDED = new Set(['origin', 'expect', 'forwarded'])
+
+/** The gateway's own stand in their place. */
+const REPLACED = new Set(['x-frame-options', 'x-content-type-options'])
+
+/**
+ * The headers that the MLflow server gets: as they came, without those that its own checks would decide on, and with
+ * X-Forwarded-* that say who asked. What a client says of itself there counts only where `trustProxy` says so.
+ *
+ * @param headers - the request's, with the upstream's Host
+ */
+export function toUpstream (request: Asked, headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const passed: IncomingHttpHeaders = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (HOP_BY_HOP.has(name) || DECIDED.has(name) || name.startsWith('sec-fetch-') || name.startsWith('x-forwarded-')) continue
+    passed[name] = value
+  }
+  passed['x-forwarded-for'] = request.ips === undefined ? request.ip : request.ips.toReversed().join(', ')
+  passed['x-forwarded-host'] = request.host
+  passed['x-forwarded-proto'] = request.protocol
+  return passed
+}
+
+/** The same for a WebSocket, whose handshake is made anew. */
+export function toUpstreamSocket (request: Asked): IncomingHttpHeaders {
+  const headers = toUpstream(request, request.headers)
+  for (const name of Object.keys(headers)) {
+    if (name === 'host' || name.startsWith('sec-websocket-')) delete headers[name]
+  }
+  return headers
+}
+
+/**
+ * The headers of the answer: as they came, with the gateway's own in place of the security headers, and its own
+ * address in place of the upstream's.
+ *
+ * @param replaces - whether the gateway has security headers of its own; where security is disabled it has none
+ */
+export function fromUpstream (headers: IncomingHttpHeaders, request: Asked, upstream: Upstream, replaces: boolean): IncomingHttpHeaders {
+  const named = headers.connection?.toLowerCase().split(',').map(name => name.trim())
+  const passed: IncomingHttpHeaders = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (HOP_BY_HOP.has(name) || named?.includes(name)) continue
+    if (replaces && (REPLACED.has(name) || name.startsWith('access-control-'))) continue
+    passed[name] = value
+  }
+  if (replaces) passed.vary = varyByOrigin(headers.vary)
+  if (headers.location !== undefined) passed.location = toPublic(headers.location, request, upstream)
+  return passed
+}
+
+/**
+ * A redirect to the upstream's own address leads to the gateway; one to anywhere else is left alone. Its scheme may be
+ * the gateway's already, where the upstream believes X-Forwarded-Proto.
+ */
+function toPublic (location: string, request: Asked, { host, path }: Upstream): string {
+  const [absolute = '', authority] = /^https?:\/\/([^/?#]*)/i.exec(location) ?? []
+  const target = location.slice(absolute.length)
+  const rest = target.slice(path.length)
+  const isUpstream = authority === undefined || authority.toLowerCase() === host
+  if (!isUpstream || !target.startsWith(path) || !/^([/?#]|$)/.test(rest)) return location
+  const below = rest.startsWith('/') ? rest : `/${rest}`
+  return authority === undefined ? below : `${request.protocol}://${request.host}${below}`
+}

@@ -1,0 +1,61 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import Fastify from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Registry } from 'prom-client'
+import mlflowSecurity from '../index.js'
+import { loadOptional } from './optional.js'
+import type { Refusal, Settings } from '../../types/index.js'
+
+const REFUSED = 'fastify-mlflow-security.refused'
+
+/**
+ * Counts what a gateway does, for Prometheus.
+ *
+ * @param gateway - before it is ready
+ * @throws FST_MLFLOW_SECURITY_MISSING_DEPENDENCY
+ */
+export async function addMetrics (gateway: FastifyInstance): Promise<Registry> {
+  const { Counter, Histogram, Registry, collectDefaultMetrics } = await loadOptional('prom-client', () => import('prom-client'))
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const requests = new Counter({
+    name: 'mlflow_gateway_requests_total', help: 'Requests answered', labelNames: ['method', 'status'], registers: [registry]
+  })
+  const refusals = new Counter({
+    name: 'mlflow_gateway_refusals_total',
+    help: 'Requests refused; with report_only those that would have been',
+    labelNames: ['code', 'report_only'],
+    registers: [registry]
+  })
+  const latency = new Histogram({
+    name: 'mlflow_gateway_upstream_seconds',
+    help: 'Seconds until the MLflow server began its answer',
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+    registers: [registry]
+  })
+
+  const asked = new WeakMap<FastifyRequest, () => number>()
+  gateway.addHook('preHandler', (request, _reply, done) => { asked.set(request, latency.startTimer()); done() })
+  gateway.addHook('onSend', (request, _reply, _payload, done) => { asked.get(request)?.(); done() })
+  gateway.addHook('onResponse', ({ method }, { statusCode }, done) => { requests.inc({ method, status: statusCode }); done() })
+
+  const count = (message: unknown): void => {
+    if (isRefusal(message)) refusals.inc({ code: message.code, report_only: String(message.reportOnly) })
+  }
+  subscribe(REFUSED, count)
+  gateway.addHook('onClose', () => { unsubscribe(REFUSED, count) })
+  return registry
+}
+
+function isRefusal (message: unknown): message is Refusal {
+  return typeof message === 'object' && message !== null && 'code' in message
+}
+
+/** @returns an app that serves the figures at `/metrics`, not yet listening, and as protected as the gateway */
+export function createMetricsServer (registry: Registry, { allowedHosts, disableSecurityMiddleware }: Settings): FastifyInstance {
+  const app = Fastify()
+  // Prometheus asks by address where the default list would let it, and by the names that people use.
+  app.register(mlflowSecurity, { allowedHosts: ['@default', ...allowedHosts], disableSecurityMiddleware })
+  app.get('/metrics', async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()))
+  return app
+}
