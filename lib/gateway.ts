@@ -24,6 +24,7 @@ const TRUST_PROXY = {
 export function createGateway (options: GatewayOptions = {}): FastifyInstance {
   const settings = resolveGatewayOptions(options, process.env)
   const app = createApp(options)
+  hangUpWhenClosing(app)
   app.register(mlflowSecurity, settings.security)
   beforeReady(app, () => {
     continueWhenAllowed(app)
@@ -56,5 +57,15 @@ function beforeReady (app: FastifyInstance, step: () => void): void {
       isDone = true
       return Reflect.apply(ready, self, parameters)
     }
+  })
+}
+
+/** Fastify closes connections that are idle when it is told to; those that become so later would keep it from ending. */
+function hangUpWhenClosing (app: FastifyInstance): void {
+  let isClosing = false
+  app.addHook('preClose', done => { isClosing = true; done() })
+  app.addHook('onResponse', (_request, _reply, done) => {
+    if (isClosing) setImmediate(() => app.server.closeIdleConnections())
+    done()
   })
 }

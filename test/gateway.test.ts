@@ -416,7 +416,7 @@ t.test('a wrong setting is said before anything listens', async t => {
     [{ upstream: 'http://a', fastify: { trustProxy: '10.0.0.0/99' } }, /invalid range/]
   ]
   for (const [options, message] of cases) t.throws(() => createGateway(options), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message })
-  t.throws(() => createGateway({ upstream: 'http://a', fastify: { bodyLimit: 0.5 } }), { code: 'FST_ERR_INIT_OPTS_INVALID' }, 'Fastify\'s own as they are')
+  t.throws(() => createGateway({ upstream: 'http://a', fastify: { bodyLimit: 0.5 } }), { code: 'FST_ERR_ROUTE_BODY_LIMIT_OPTION_NOT_INT' }, 'Fastify\'s own as they are')
   const app = createGateway({ upstream: 'http://a', allowedHosts: 'https://x' })
   await t.rejects(Promise.resolve(app.ready()), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' })
   await t.rejects(loadOptional('leftpad', async () => { throw Object.assign(new Error('missing'), { code: 'ERR_MODULE_NOT_FOUND' }) }), {

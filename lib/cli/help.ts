@@ -10,8 +10,8 @@ export function help (): string {
        fastify-mlflow-security check [the same flags] --host-header VALUE [--origin VALUE] […]
 
 Protects an MLflow server against DNS rebinding, cross-origin requests and clickjacking: a gateway
-that passes on what the settings allow. A flag comes before the environment variable, and that before
-the default. Lists take commas, or the flag again.
+that passes on what the settings allow. A flag comes before the environment variable, and that
+before the default. Lists take commas, or the flag again.
 
 The settings of MLflow, by their documented names:
 
@@ -23,8 +23,8 @@ ${describe(gatewayFlags)}
 
 ${describe(aboutFlags)}
 
-check: would this request pass? Prints the verdict, the rule and the fix, and exits with 0 (allowed),
-1 (refused) or 2 (wrong flags).
+check: would this request pass? Prints the verdict, the rule and the fix, and exits with 0
+(allowed), 1 (refused) or 2 (wrong flags).
 
 ${describe(requestFlags)}
 
@@ -36,10 +36,12 @@ Examples:
 
   A web app that calls it with credentials, and a notebook that embeds it:
       fastify-mlflow-security --upstream http://127.0.0.1:5000 \\
-        --cors-allowed-origins https://app.company.com --frame-ancestors https://notebook.company.com
+        --cors-allowed-origins https://app.company.com \\
+        --frame-ancestors https://notebook.company.com
 
   Why is a request refused?
-      fastify-mlflow-security check --host-header mlflow.lan:8080 --method POST --origin http://mlflow.lan
+      fastify-mlflow-security check --allowed-hosts mlflow.lan --host-header mlflow.lan:8080 \\
+        --method POST --origin http://mlflow.lan
 `
 }
 

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { FastifyServerOptions } from 'fastify'
@@ -68,11 +69,14 @@ function readTls ({ cert, key }: GatewayValues): GatewayOptions['tls'] {
   if (cert === undefined && key === undefined) return undefined
   if (cert === undefined || key === undefined) throw new UsageError('--cert and --key belong together: give both.')
   const tls = { cert: read('cert', cert), key: read('key', key) }
-  return verified('--cert and --key', tls)
+  verify('--cert and --key', () => createSecureContext(tls))
+  return tls
 }
 
 function readCa (file: string): Buffer {
-  return verified('--upstream-ca', { ca: read('upstream-ca', file) }).ca
+  const ca = read('upstream-ca', file)
+  verify('--upstream-ca', () => new X509Certificate(ca))
+  return ca
 }
 
 function read (flag: string, file: string): Buffer {
@@ -84,10 +88,9 @@ function read (flag: string, file: string): Buffer {
 }
 
 /** What is wrong with a certificate is said at start, not at the first connection. */
-function verified<Context extends object> (flags: string, context: Context): Context {
+function verify (flags: string, use: () => unknown): void {
   try {
-    createSecureContext(context)
-    return context
+    use()
   } catch (error) {
     throw new UsageError(`${flags}: no such PEM: ${String(error).replace(/^Error: /, '')}`)
   }

@@ -1,0 +1,306 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import type { Test } from 'tap'
+import { check } from '../lib/cli/check.js'
+import { checkFlags, serveFlags } from '../lib/cli/flags.js'
+import { help } from '../lib/cli/help.js'
+import { loggerOptions } from '../lib/cli/logger.js'
+import { main } from '../lib/cli/main.js'
+import { describeReach } from '../lib/cli/reach.js'
+import { createGateway } from '../lib/gateway.js'
+import { createApp, request } from './fixtures/server.js'
+import { certificate, gateway, upstream } from './fixtures/upstream.js'
+
+const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url))
+const WITHOUT = new URL('fixtures/without.mjs', import.meta.url).href
+const HOST = ['Host', 'localhost'] as const
+
+interface Ended { readonly code: number, readonly out: string, readonly err: string }
+interface Started { readonly child: ChildProcessWithoutNullStreams, readonly port: number, readonly said: { out: string, err: string } }
+
+function start (t: Test, args: readonly string[], env = {}, nodeArgs: readonly string[] = []): Omit<Started, 'port'> {
+  const child = spawn(process.execPath, [...nodeArgs, CLI, ...args], { env: { ...process.env, ...env } })
+  t.teardown(() => child.kill())
+  const said = { out: '', err: '' }
+  child.stdout.setEncoding('utf8').on('data', chunk => { said.out += chunk })
+  child.stderr.setEncoding('utf8').on('data', chunk => { said.err += chunk })
+  return { child, said }
+}
+
+async function run (t: Test, args: readonly string[], env = {}, nodeArgs: readonly string[] = []): Promise<Ended> {
+  const { child, said } = start(t, args, env, nodeArgs)
+  const [code] = await once(child, 'close')
+  return { code, ...said }
+}
+
+async function listening (t: Test, args: readonly string[], env = {}, nodeArgs: readonly string[] = []): Promise<Started> {
+  const { child, said } = start(t, ['--port', '0', ...args], env, nodeArgs)
+  const address = /Protecting \S+ at https?:\/\/[^"]*:(\d+)"/
+  while (!address.test(said.out)) await once(child.stdout, 'data')
+  return { child, said, port: Number(address.exec(said.out)?.[1]) }
+}
+
+const echo = (t: Test) => upstream(t, (request, response) => { response.end(`${request.method} ${request.url}`) })
+
+t.test('a wrong flag or setting is one clear line and exit code 2', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'cli-'))
+  const { cert, key } = await certificate()
+  for (const [name, text] of Object.entries({ cert, key, text: 'no PEM' })) writeFileSync(join(folder, name), text)
+  const up = ['--upstream', 'http://127.0.0.1:1']
+  const taken = createServer()
+  await new Promise<void>(resolve => { taken.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => taken.close())
+  const takenPort = String((taken.address() as AddressInfo).port)
+
+  const cases: Array<[args: string[], message: RegExp]> = [
+    [[], /^upstream \(MLFLOW_TRACKING_URI, --upstream\) is missing\./],
+    [['--allowed-host', 'a'], /^Unknown flag --allowed-host\. Did you mean --allowed-hosts\? See --help\.$/],
+    [['--allowedHosts', 'a'], /^Unknown flag --allowedHosts\. Did you mean --allowed-hosts\?/],
+    [['--cors', 'a'], /^Unknown flag --cors\. Did you mean --cors-allowed-origins\?/],
+    [['--upstream-url', 'a'], /^Unknown flag --upstream-url\. Did you mean --upstream\?/],
+    [['--bogus'], /^Unknown flag --bogus\. See --help\.$/],
+    [['-p', '80'], /^Unknown flag -p\. See --help\.$/],
+    [['--__proto__', '80'], /^Unknown flag --__proto__\./],
+    [[...up, 'serve'], /^Unexpected "serve"\. See --help\.$/],
+    [[...up, '--', 'serve'], /^Unexpected "serve"\./],
+    [['--upstream'], /^--upstream needs a value: --upstream URL\. See --help\.$/],
+    [['--upstream', '--port', '80'], /^--upstream needs a value/],
+    [[...up, '--report-only=yes'], /^--report-only takes no value, and "yes" is one\./],
+    [[...up, '--port', '80', '--port', '81'], /^--port is given twice/],
+    [[...up, '--port', 'http'], /^--port: "http" is no port\. Allowed: 0 to 65535/],
+    [[...up, '--port', '65536'], /^--port: "65536" is no port/],
+    [['--upstream', 'http://localhost:5000', '--port', '5000'], /^--upstream.*: http:\/\/localhost:5000 is where this gateway itself is to listen\./],
+    [['--upstream', 'http://[::1]', '--port', '80'], /is where this gateway itself is to listen\./],
+    [['--upstream', 'https://gw.company.com', '--port', '443', '--host', 'gw.company.com'], /is where this gateway itself is to listen\./],
+    [[...up, '--log-level', 'loud'], /^--log-level: "loud" is none\. Allowed: trace, debug, info, warn, error, fatal, silent\.$/],
+    [[...up, '--upstream-timeout', '1m'], /^--upstream-timeout: "1m" is no number of seconds\.$/],
+    [[...up, '--metrics', 'x'], /^--metrics: "x" is no port/],
+    [[...up, '--metrics', 'a b:1'], /^--metrics: "a b" is no address to listen on\. Allowed: 9464, 0\.0\.0\.0:9464, \[::1\]:9464\.$/],
+    [[...up, '--cert', join(folder, 'cert')], /^--cert and --key belong together: give both\.$/],
+    [[...up, '--key', join(folder, 'key')], /^--cert and --key belong together/],
+    [[...up, '--cert', join(folder, 'none'), '--key', join(folder, 'key')], /^--cert: ".*none" cannot be read: ENOENT/],
+    [[...up, '--cert', join(folder, 'text'), '--key', join(folder, 'key')], /^--cert and --key: no such PEM: /],
+    [[...up, '--upstream-ca', join(folder, 'text')], /^--upstream-ca: no such PEM: /],
+    [[...up, '--allowed-hosts', 'https://a'], /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): "https:\/\/a" is a URL/],
+    [[...up, '--allowed-hosts', ''], /^allowedHosts.* is an empty list/],
+    [[...up, '--x-frame-options', 'ALLOWALL'], /^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS, --x-frame-options\): "ALLOWALL" is not allowed/],
+    [[...up, '--trust-proxy', 'foo'], /^trustProxy \(--trust-proxy\): "foo" has an invalid IP address/],
+    [['check', '--host-header', 'a', '--path', 'x'], /^--path: "x" does not begin with a slash\.$/],
+    [['check', '--path', '/'], /^check needs --host-header VALUE/],
+    [['check', '--frame', 'x'], /^Unknown flag --frame\. Did you mean --frame-ancestors\?/],
+    [['check', '--host-header', 'a', '--static-prefix', 'x'], /^staticPrefix/]
+  ]
+  for (const [args, message] of cases) await t.rejects(main(args), { message }, args.join(' '))
+
+  for (const [args, message] of [
+    [['--bogus'], /^fastify-mlflow-security: Unknown flag --bogus\. See --help\.\n$/],
+    [[...up, '--port', takenPort], /^fastify-mlflow-security: listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+\n$/],
+    [[...up, '--port', '0', '--metrics', takenPort], /^fastify-mlflow-security: listen EADDRINUSE: [^\n]*\n$/],
+    [[...up, '--allowed-hosts', 'https://a'], /^fastify-mlflow-security: allowedHosts [^\n]*\n$/]
+  ] as const) {
+    const { code, out, err } = await run(t, args)
+    t.match(err, message)
+    t.equal(code, 2)
+    t.notMatch(out, 'Protecting')
+  }
+})
+
+t.test('--help and --version', async t => {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  for (const args of [['--help'], ['check', '--help']]) t.same(await run(t, args), { code: 0, out: help(), err: '' })
+  for (const args of [['--version'], ['check', '--version']]) t.same(await run(t, args), { code: 0, out: `${version}\n`, err: '' })
+  for (const flag of [...Object.keys(serveFlags), ...Object.keys(checkFlags)]) t.match(help(), `  --${flag}`)
+  for (const line of help().split('\n')) t.ok(line.length <= 100, line)
+})
+
+t.test('it starts, says what it does in JSON lines, protects, and ends when its requests have', async t => {
+  const target = await upstream(t, (request, response) => {
+    if (request.url === '/slow') setTimeout(() => response.end('slow'), 1000)
+    else response.end(`${request.method} ${request.url}`)
+  })
+  const { child, port, said } = await listening(t, ['--allowed-hosts', 'localhost', '--allowed-hosts', 'a.com,b.com', '--frame-ancestors', 'https://nb'], {
+    MLFLOW_TRACKING_URI: target, MLFLOW_SERVER_ALLOWED_HOSTS: 'env.com', MLFLOW_SERVER_X_FRAME_OPTIONS: 'DENY'
+  })
+  const lines = said.out.trim().split('\n').map(line => JSON.parse(line))
+  t.match(lines, [
+    { mlflowSecurity: { allowedHosts: ['localhost', 'a.com', 'b.com'], xFrameOptions: 'DENY', frameAncestors: ['https://nb'] } },
+    { msg: `Protecting ${target} at http://127.0.0.1:${port}` }
+  ])
+  t.match(await request(port, 'GET', '/x', [HOST]), { status: 200, body: 'GET /x', headers: { 'x-frame-options': 'DENY' } })
+  t.equal((await request(port, 'GET', '/x', [['Host', 'env.com']])).status, 403, 'a flag comes before its variable')
+
+  const socket = connect(port, '127.0.0.1')
+  socket.setEncoding('latin1').write('GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  while (!said.out.includes('/slow')) await once(child.stdout, 'data')
+  child.kill('SIGTERM')
+  const [answer] = await once(socket, 'data')
+  t.match(answer, /^HTTP\/1\.1 200 OK[^]*slow/, 'a running request finishes')
+  t.same(await once(child, 'close'), [0, null])
+  t.equal(said.err, '')
+})
+
+t.test('SIGINT ends it as well; the environment alone is enough', async t => {
+  const { child, port } = await listening(t, ['--log-level', 'info'], { MLFLOW_TRACKING_URI: await echo(t), MLFLOW_SERVER_ALLOWED_HOSTS: 'env.com' })
+  t.equal((await request(port, 'GET', '/', [['Host', 'env.com']])).status, 200)
+  t.equal((await request(port, 'GET', '/', [HOST])).status, 403)
+  child.kill('SIGINT')
+  t.same(await once(child, 'close'), [0, null])
+})
+
+t.test('an error that nobody has caught ends it with 1', async t => {
+  const script = "setTimeout(() => { throw new Error('unforeseen') }, 1000)"
+  const { child, said } = await listening(t, ['--upstream', await echo(t)], {}, ['--import', `data:text/javascript,${encodeURIComponent(script)}`])
+  t.same(await once(child, 'close'), [1, null])
+  t.match(said.out, /"level":60.*unforeseen/)
+})
+
+t.test('https of its own, a report only, a static prefix, a trusted proxy', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'cli-'))
+  const tls = await certificate()
+  writeFileSync(join(folder, 'cert.pem'), tls.cert)
+  writeFileSync(join(folder, 'key.pem'), tls.key)
+  const secure = await listening(t, [
+    '--upstream', await echo(t), '--cert', join(folder, 'cert.pem'), '--key', join(folder, 'key.pem'), '--upstream-ca', join(folder, 'cert.pem'),
+    '--report-only', '--static-prefix', '/mlflow', '--trust-proxy', '127.0.0.1', '--trust-proxy', '10.0.0.0/8', '--upstream-timeout', '60'
+  ])
+  const { Agent, fetch } = await import('undici')
+  const dispatcher = new Agent({ connect: { ca: tls.cert } })
+  t.teardown(() => dispatcher.destroy())
+  const response = await fetch(`https://127.0.0.1:${secure.port}/x`, { dispatcher, headers: { 'x-forwarded-host': 'evil.com', 'x-forwarded-for': '9.9.9.9' } })
+  t.equal(response.status, 200)
+  t.match(secure.said.out, /Protecting http:\S+ at https:\/\/127\.0\.0\.1/)
+  t.match(secure.said.out, /Report only, the request goes on: [^\n]*X-Forwarded-Host/)
+  t.match(secure.said.out, '"healthRoutes":["/mlflow/health","/mlflow/version"]')
+  t.match(secure.said.out, '"remoteAddress":"9.9.9.9"')
+})
+
+t.test('beyond this machine, on the default list, it says which addresses people can use', async t => {
+  const target = await echo(t)
+  const open = await listening(t, ['--upstream', target, '--host', '0.0.0.0'])
+  while (!open.said.out.includes('People can use')) await once(open.child.stdout, 'data')
+  t.match(open.said.out, new RegExp(`People can use http://localhost:${open.port}.*--allowed-hosts \\\\"@default`))
+  const explicit = await listening(t, ['--upstream', target, '--host', '0.0.0.0', '--allowed-hosts', 'localhost'])
+  t.equal((await request(explicit.port, 'GET', '/', [HOST])).status, 200)
+  t.notMatch(explicit.said.out, 'People can use')
+})
+
+t.test('what it says of addresses', async t => {
+  const { app } = createApp(t)
+  t.equal(describeReach(app, 'http'), undefined, 'not listening')
+  const gateway = createGateway({ upstream: 'http://127.0.0.1:1' })
+  t.teardown(() => gateway.close())
+  await gateway.ready()
+  const reach = (address: string) => {
+    gateway.server.address = () => ({ address, port: 8080, family: '' })
+    return describeReach(gateway, 'https')
+  }
+  t.equal(reach('127.0.0.1'), undefined)
+  t.match(reach('192.168.1.5'), /^People can use https:\/\/192\.168\.1\.5:8080\. Other names.*: --allowed-hosts "@default,?[^"]*"( and the name)?$/)
+  t.match(reach('203.0.113.5'), /^People can use no address of this machine\..*"@default,203\.0\.113\.5/)
+  t.match(reach('fd00::5'), /^People can use https:\/\/\[fd00::5\]:8080\./)
+  t.match(reach('::'), /^People can use https:\/\/localhost:8080/)
+  gateway.server.address = () => '/run/gateway.sock'
+  t.equal(describeReach(gateway, 'http'), undefined)
+})
+
+t.test('--metrics serves figures on a port of its own, protected as well', async t => {
+  const { port, said } = await listening(t, ['--upstream', await echo(t), '--metrics', '0', '--allowed-hosts', 'mlflow.company.com'])
+  const own = Number(/Figures for Prometheus: http:\/\/127\.0\.0\.1:(\d+)\/metrics/.exec(said.out)?.[1])
+  const company = ['Host', 'mlflow.company.com'] as const
+  for (const path of ['/a', '/b']) await request(port, 'GET', path, [company])
+  await request(port, 'POST', '/a', [company, ['Origin', 'https://evil.com']])
+  await request(port, 'GET', '/a', [['Host', 'evil.com']])
+  const { status, headers, body } = await request(own, 'GET', '/metrics', [company])
+  t.equal(status, 200)
+  t.match(headers['content-type'], 'text/plain; version=0.0.4')
+  for (const line of [
+    'mlflow_gateway_requests_total{method="GET",status="200"} 2',
+    'mlflow_gateway_requests_total{method="POST",status="403"} 1',
+    'mlflow_gateway_refusals_total{code="FST_MLFLOW_SECURITY_CROSS_ORIGIN",report_only="false"} 1',
+    'mlflow_gateway_refusals_total{code="FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED",report_only="false"} 1',
+    'mlflow_gateway_upstream_seconds_count 2',
+    'process_resident_memory_bytes'
+  ]) t.match(body, line)
+  t.equal((await request(own, 'GET', '/metrics', [['Host', '127.0.0.1']])).status, 200, 'by address, though the list has none')
+  t.equal((await request(own, 'GET', '/metrics', [['Host', 'evil.com']])).status, 403)
+  t.equal((await request(port, 'GET', '/metrics', [company])).body, 'GET /metrics', 'the path itself is the upstream\'s')
+  const elsewhere = await listening(t, ['--upstream', await echo(t), '--metrics', '[::1]:0'])
+  t.match(elsewhere.said.out, /Figures for Prometheus: http:\/\/\[::1\]:\d+\/metrics/)
+})
+
+t.test('a package that is missing is named with the line that installs it', async t => {
+  for (const name of ['@fastify/http-proxy', 'undici', 'close-with-grace', 'prom-client']) {
+    const { code, err } = await run(t, ['--upstream', 'http://127.0.0.1:1', '--port', '0', '--metrics', '0'], {}, ['--import', `${WITHOUT}?${name}`])
+    t.equal(err, `fastify-mlflow-security: The gateway needs ${name}, which is not installed: npm install ${name}\n`)
+    t.equal(code, 2)
+  }
+})
+
+t.test('readable lines on a terminal, where pino-pretty is installed', async t => {
+  t.match(loggerOptions(undefined, true), { level: 'info', transport: { target: 'pino-pretty' } })
+  t.same(loggerOptions('debug', false), { level: 'debug' })
+  const isTerminal = 'process.stdout.isTTY = true'
+  const { said } = await listening(t, ['--upstream', await echo(t)], {}, [
+    '--import', `${WITHOUT}?pino-pretty`, '--import', `data:text/javascript,${encodeURIComponent(isTerminal)}`
+  ])
+  t.match(said.out, /^\{"level":30/)
+})
+
+t.test('check: the verdict, the rule, the fix, and the exit code', async t => {
+  const cases: Array<[args: string[], code: number, lines: Array<string | RegExp>]> = [
+    [['--host-header', 'localhost:5000'], 0, ['Allowed', /^Rule: a method that changes nothing/, 'Host: matches "localhost" in allowedHosts']],
+    [['--host-header', 'c.com', '--allowed-hosts', '*'], 0, ['Allowed', /^Rule/, 'Host: matches "*" in allowedHosts']],
+    [['--host-header', 'mlflow.lan:8080'], 1, [
+      'Refused: 403 FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED', 'Rule: the Host is not in allowedHosts', /^Why: {2}Invalid Host header/,
+      "Fix:  --allowed-hosts '@default,mlflow.lan' or MLFLOW_SERVER_ALLOWED_HOSTS='@default,mlflow.lan'"
+    ]],
+    [['--allowed-hosts', 'a.com', '--allowed-hosts', 'b.com', '--host-header', 'c.com', '--report-only'], 1, [
+      /^Refused/, /^Rule/, /^Why/, /^Fix: {2}--allowed-hosts 'a\.com,b\.com,c\.com' or/, 'Note: reportOnly is on: the gateway logs it and lets it pass'
+    ]],
+    [['--host-header', ''], 1, ['Refused: 400 FST_MLFLOW_SECURITY_HOST_MALFORMED', 'Rule: the Host is malformed', /there is no Host/]],
+    [['--host-header', 'localhost', '--method', 'post', '--origin', 'https://a.com'], 1, [
+      'Refused: 403 FST_MLFLOW_SECURITY_CROSS_ORIGIN', "Rule: the Origin is neither in corsAllowedOrigins nor the server's own", /^Why/,
+      /^Fix: {2}--cors-allowed-origins '@default,https:\/\/a\.com' or MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=/
+    ]],
+    [['--host-header', 'localhost', '--method', 'POST', '--origin', 'null'], 1, [/^Refused/, /^Rule/, /^Why/]],
+    [['--host-header', 'localhost', '--method', 'POST', '--origin', 'null', '--sec-fetch-site', 'same-origin'], 0, ['Allowed', "Rule: the Origin is the server's own", /^Host/]],
+    [['--host-header', 'evil.com', '--path', '/health'], 0, ['Allowed', /^Rule/, 'Path: a health route, which answers whatever the Host']],
+    [['--host-header', 'evil.com', '--disable-security-middleware'], 0, ['Allowed', 'Rule: security is disabled (disableSecurityMiddleware)']]
+  ]
+  for (const [args, expected, lines] of cases) {
+    const { code, out, err } = await run(t, ['check', '--upstream', 'http://127.0.0.1:5000', ...args])
+    t.equal(code, expected, args.join(' '))
+    t.match(out.trim().split('\n'), lines)
+    t.equal(out.trim().split('\n').length, lines.length)
+    t.equal(err, '')
+  }
+  const { code, out } = await run(t, ['check', '--host-header', 'mlflow.lan', '--json'])
+  t.equal(code, 1)
+  t.match(JSON.parse(out), {
+    allowed: false, statusCode: 403, code: 'FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED', setting: 'allowedHosts', entry: 'mlflow.lan', fix: /^--allowed-hosts/, reportOnly: false
+  })
+})
+
+t.test('check says what the gateway does', async t => {
+  const options = { allowedHosts: 'localhost,*.company.com', corsAllowedOrigins: 'https://app.company.com', staticPrefix: '/mlflow' }
+  const { port } = await gateway(t, { upstream: await echo(t), ...options })
+  const { staticPrefix, ...settings } = options
+  for (const host of ['localhost', 'a.company.com:1', 'evil.com', '127.1']) {
+    for (const origin of [undefined, 'https://app.company.com', 'http://a.company.com:1', 'null', 'https://evil.com']) {
+      for (const [method, path] of [['GET', '/'], ['POST', '/x'], ['POST', '/mlflow/health'], ['GET', '/mlflow/%68ealth?x'], ['GET', '/health'], ['GET', '/mlflow/health/']] as const) {
+        const answer = await check(settings, staticPrefix, { host, origin, site: undefined, method, path })
+        const { status } = await request(port, method, path, [['Host', host], ...(origin === undefined ? [] : [['Origin', origin] as const])])
+        t.equal(answer.allowed ? 200 : answer.statusCode, status, `${method} ${path} ${host} ${origin}`)
+      }
+    }
+  }
+})
