@@ -1,18 +1,15 @@
 #!/usr/bin/env node
+import { inspect } from 'node:util'
 import { main } from './cli/main.js'
 
 /** Wrong flags or settings, or an address that cannot be listened on. */
 const WRONG = 2
 
-/** One line that says what is wrong; a stack only where this program itself is. */
-function explain (error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return 'code' in error ? `fastify-mlflow-security: ${error.message}` : String(error.stack)
-}
-
 try {
   await main(process.argv.slice(2))
 } catch (error) {
-  process.stderr.write(`${explain(error)}\n`)
+  // One line that says what is wrong; a stack only where this program itself is.
+  const isCoded = error instanceof Error && 'code' in error
+  process.stderr.write(isCoded ? `fastify-mlflow-security: ${error.message}\n` : `${inspect(error)}\n`)
   process.exit(WRONG)
 }

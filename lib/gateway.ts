@@ -1,9 +1,11 @@
+import type { ServerOptions } from 'node:http'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { invalidOption } from './errors.js'
 import { resolveGatewayOptions } from './gateway/options.js'
 import type { GatewayOptions } from './gateway/options.js'
 import { addProxy, continueWhenAllowed } from './gateway/proxy.js'
+import { isWebSocket } from './gateway/upgrade.js'
 import mlflowSecurity from './index.js'
 
 export type { GatewayOptions }
@@ -34,7 +36,9 @@ export function createGateway (options: GatewayOptions = {}): FastifyInstance {
 }
 
 function createApp ({ fastify, tls }: GatewayOptions): FastifyInstance {
-  const options = { ...fastify, ...(tls === undefined ? {} : { https: tls }) }
+  // Java's client asks for h2c on every first request: only a WebSocket is worth an upgrade. Node 20 has no such option.
+  const http: ServerOptions & { shouldUpgradeCallback: typeof isWebSocket } = { shouldUpgradeCallback: isWebSocket }
+  const options = { ...fastify, http, ...(tls === undefined ? {} : { https: { ...tls, ...http } }) }
   try {
     return Fastify(options)
   } catch (error) {

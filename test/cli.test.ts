@@ -148,6 +148,17 @@ t.test('it starts, says what it does in JSON lines, protects, and ends when its 
   t.equal(said.err, '')
 })
 
+t.test('an upstream elsewhere may have the same port', async t => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  const { child, said } = start(t, ['--upstream', `http://mlflow.internal:${port}`, '--port', String(port)])
+  while (!said.out.includes('Protecting')) await once(child.stdout, 'data')
+  t.match(said.out, `Protecting http://mlflow.internal:${port} at http://127.0.0.1:${port}`)
+})
+
 t.test('SIGINT ends it as well; the environment alone is enough', async t => {
   const { child, port } = await listening(t, ['--log-level', 'info'], { MLFLOW_TRACKING_URI: await echo(t), MLFLOW_SERVER_ALLOWED_HOSTS: 'env.com' })
   t.equal((await request(port, 'GET', '/', [['Host', 'env.com']])).status, 200)
@@ -208,6 +219,9 @@ t.test('what it says of addresses', async t => {
   t.match(reach('203.0.113.5'), /^People can use no address of this machine\..*"@default,203\.0\.113\.5/)
   t.match(reach('fd00::5'), /^People can use https:\/\/\[fd00::5\]:8080\./)
   t.match(reach('::'), /^People can use https:\/\/localhost:8080/)
+  t.match(describeReach(gateway, 'https', 'localhost'), /--allowed-hosts "@default,(?!localhost)/)
+  gateway.server.address = () => ({ address: '10.0.0.1', port: 80, family: '' })
+  t.match(describeReach(gateway, 'http', 'localhost'), /^People can use http:\/\/10\.0\.0\.1:80, http:\/\/localhost:80\..*"@default,mlflow\.company\.com"$/)
   gateway.server.address = () => '/run/gateway.sock'
   t.equal(describeReach(gateway, 'http'), undefined)
 })
@@ -243,6 +257,12 @@ t.test('a package that is missing is named with the line that installs it', asyn
     t.equal(err, `fastify-mlflow-security: The gateway needs ${name}, which is not installed: npm install ${name}\n`)
     t.equal(code, 2)
   }
+})
+
+t.test('what is wrong with the program itself shows its stack', async t => {
+  const { code, err } = await run(t, ['--upstream', 'http://127.0.0.1:1'], {}, ['--import', `${WITHOUT}?close-with-grace&broken`])
+  t.match(err, /^Error: broken\n +at /)
+  t.equal(code, 2)
 })
 
 t.test('readable lines on a terminal, where pino-pretty is installed', async t => {

@@ -119,7 +119,7 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     }, entry)
     let message = ''
     try { compileHostRules([entry]) } catch (error) { message = error instanceof Error ? error.message : '' }
-    t.match(message, /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS\): "/, `${entry}: names option and variable`)
+    t.match(message, /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): "/, `${entry}: names option, variable and flag`)
     t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1], fix, `${entry}: the fix`)
   }
 })

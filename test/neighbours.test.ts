@@ -151,5 +151,5 @@ export default async function app (fastify, options) {
   failing.stdout.setEncoding('utf8').on('data', chunk => { errors += chunk })
   const [code] = await once(failing, 'close')
   t.equal(code, 1)
-  t.match(errors, /allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS\): true is a flag without a value/)
+  t.match(errors, /allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): true is a flag without a value/)
 })

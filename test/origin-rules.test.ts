@@ -66,7 +66,7 @@ t.test('a wrong entry stops the start, with the fix', async t => {
   for (const [entry, reason, fix] of cases) {
     let message = ''
     try { compileOriginRules([entry]) } catch (error) { message = error instanceof Error ? error.message : '' }
-    t.match(message, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS\): "/, `${entry}: names option and variable`)
+    t.match(message, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS, --cors-allowed-origins\): "/, `${entry}: names option, variable and flag`)
     t.match(message, reason, entry)
     if (fix !== undefined) t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1] ?? '', fix, `${entry}: the fix`)
   }
@@ -87,10 +87,10 @@ t.test('frameAncestors becomes a directive of the Content-Security-Policy', asyn
   for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries)?.addTo(undefined), directive, entries.join())
   t.equal(compileFrameAncestors([]), undefined)
   for (const entry of ['@default', "'none'", 'self', 'null']) {
-    t.throws(() => compileFrameAncestors([entry]), { message: /^frameAncestors: (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
+    t.throws(() => compileFrameAncestors([entry]), { message: /^frameAncestors \(--frame-ancestors\): (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
   }
   for (const entry of ['notebook.company.com', 'https://nb-*.company.com', 'http://192.168.*', 'http://[::1]', '*', "'none'", 'https://a; script-src *', 'https://a b']) {
-    t.throws(() => compileFrameAncestors([entry]), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors: "/ }, entry)
+    t.throws(() => compileFrameAncestors([entry]), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors \(--frame-ancestors\): "/ }, entry)
   }
 })
 

@@ -113,10 +113,10 @@ t.test('wrong flags: one line that says what is wrong, exit code 2, no stack', a
   const taken = String((busy.address() as AddressInfo).port)
 
   const cases: Array<[flags: string[], message: RegExp, environment?: Record<string, string>]> = [
-    [['--allowed-hosts', 'https://a'], /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS\): "https:\/\/a" is a URL.*Did you mean "a"\?\n$/],
+    [['--allowed-hosts', 'https://a'], /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): "https:\/\/a" is a URL.*Did you mean "a"\?\n$/],
     [['--allowed-host', 'a'], /^Unknown option '--allowed-host'.*\n$/],
     [['--allowed-hosts', '--report-only'], /^Option '--allowed-hosts.*' argument is ambiguous.*\n$/],
-    [[], /^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS\): "MAYBE" is not allowed.*\n$/i, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'MAYBE' }],
+    [[], /^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS, --x-frame-options\): "MAYBE" is not allowed.*\n$/i, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'MAYBE' }],
     [['--port', 'http'], /^--port \(PORT\): "http" is not a port\..*\n$/],
     [['--port', '65536'], /^--port \(PORT\): "65536" is not a port\..*\n$/],
     [['--port', taken], new RegExp(`^Port ${taken} of 127\\.0\\.0\\.1 is taken\\..*\\n$`)]

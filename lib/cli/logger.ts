@@ -9,7 +9,7 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
  *
  * @throws FST_MLFLOW_SECURITY_USAGE
  */
-export function loggerOptions (level = 'info', isTerminal: boolean): FastifyServerOptions['logger'] {
+export function loggerOptions (level = 'info', isTerminal: boolean): NonNullable<FastifyServerOptions['logger']> {
   if (!LEVELS.includes(level)) throw new UsageError(`--log-level: ${quote(level)} is none. Allowed: ${LEVELS.join(', ')}.`)
   const pretty = { target: 'pino-pretty', options: { translateTime: 'HH:MM:ss', ignore: 'pid,hostname' } }
   return isTerminal && isInstalled(pretty.target) ? { level, transport: pretty } : { level }

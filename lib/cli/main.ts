@@ -5,7 +5,7 @@ import { checkArguments } from './arguments.js'
 import { checkFlags, serveFlags } from './flags.js'
 import { help } from './help.js'
 import { loggerOptions } from './logger.js'
-import { gatewayOptions, listenAddress, metricsAddress, settingOptions } from './options.js'
+import { serveOptions, settingOptions } from './options.js'
 
 const REFUSED = 1
 
@@ -26,9 +26,7 @@ async function runGateway (args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: serveFlags })
   if (values.help === true) return print(help())
   if (values.version === true) return print(version())
-  const options = gatewayOptions(values, loggerOptions(values['log-level'], process.stdout.isTTY))
-  const listen = listenAddress(values.host, values.port)
-  const metrics = values.metrics === undefined ? undefined : metricsAddress(values.metrics)
+  const { options, listen, metrics } = serveOptions(values, loggerOptions(values['log-level'], process.stdout.isTTY))
   const { serve } = await import('./serve.js')
   await serve(options, listen, metrics)
 }

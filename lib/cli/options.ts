@@ -27,6 +27,9 @@ interface GatewayValues extends SettingValues {
   readonly key?: string | undefined
   readonly 'upstream-ca'?: string | undefined
   readonly 'upstream-timeout'?: string | undefined
+  readonly host?: string | undefined
+  readonly port?: string | undefined
+  readonly metrics?: string | undefined
 }
 
 /** An address to listen on. */
@@ -45,8 +48,24 @@ export function settingOptions (values: SettingValues): MlflowSecurityOptions {
   }
 }
 
+/** What the gateway is started with. */
+export interface ServeOptions {
+  readonly options: GatewayOptions
+  readonly listen: ListenAddress
+  /** Where the figures for Prometheus are to be served, if they are. */
+  readonly metrics: ListenAddress | undefined
+}
+
 /** @throws FST_MLFLOW_SECURITY_USAGE */
-export function gatewayOptions (values: GatewayValues, logger: FastifyServerOptions['logger']): GatewayOptions {
+export function serveOptions (values: GatewayValues, logger: NonNullable<FastifyServerOptions['logger']>): ServeOptions {
+  return {
+    options: gatewayOptions(values, logger),
+    listen: { host: values.host ?? '127.0.0.1', port: parsePort('port', values.port ?? '8080') },
+    metrics: values.metrics === undefined ? undefined : metricsAddress(values.metrics)
+  }
+}
+
+function gatewayOptions (values: GatewayValues, logger: NonNullable<FastifyServerOptions['logger']>): GatewayOptions {
   const trustProxy = values['trust-proxy']?.join(',')
   return {
     ...settingOptions(values),
@@ -55,7 +74,7 @@ export function gatewayOptions (values: GatewayValues, logger: FastifyServerOpti
     upstreamTimeout: numberOf('upstream-timeout', values['upstream-timeout']),
     upstreamCa: values['upstream-ca'] === undefined ? undefined : readCa(values['upstream-ca']),
     tls: readTls(values),
-    fastify: { ...(logger === undefined ? {} : { logger }), ...(trustProxy === undefined ? {} : { trustProxy }) }
+    fastify: { logger, ...(trustProxy === undefined ? {} : { trustProxy }) }
   }
 }
 
@@ -96,20 +115,16 @@ function verify (flags: string, use: () => unknown): void {
   }
 }
 
-/** @throws FST_MLFLOW_SECURITY_USAGE */
-export function listenAddress (host = '127.0.0.1', port = '8080'): ListenAddress {
-  return { host, port: parsePort('port', port) }
-}
-
 /**
  * @param value - `port` or `address:port`, an IPv6 address in brackets
  * @throws FST_MLFLOW_SECURITY_USAGE
  */
-export function metricsAddress (value: string): ListenAddress {
-  const [, host = '127.0.0.1', port = ''] = /^(?:(.*):)?([^:]*)$/.exec(value) ?? []
+function metricsAddress (value: string): ListenAddress {
+  const colon = value.lastIndexOf(':')
+  const host = colon === -1 ? '127.0.0.1' : value.slice(0, colon)
   const authority = parseAuthority(host)
   if (authority === undefined) throw new UsageError(`--metrics: ${quote(host)} is no address to listen on. Allowed: 9464, 0.0.0.0:9464, [::1]:9464.`)
-  return { host: authority.host, port: parsePort('metrics', port) }
+  return { host: authority.host, port: parsePort('metrics', value.slice(colon + 1)) }
 }
 
 function parsePort (flag: string, value: string): number {

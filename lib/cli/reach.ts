@@ -1,6 +1,7 @@
 import { hostname, networkInterfaces } from 'node:os'
+import type { NetworkInterfaceInfo } from 'node:os'
 import type { FastifyInstance } from 'fastify'
-import { formatAuthority, isLoopback, parseAuthority } from '../authority.js'
+import { formatAuthority, formatHost, isLoopback, parseAuthority } from '../authority.js'
 import type { Authority } from '../authority.js'
 
 const ANY_ADDRESS = ['0.0.0.0', '::']
@@ -9,28 +10,36 @@ const ANY_ADDRESS = ['0.0.0.0', '::']
  * Says by which addresses people reach a gateway that listens beyond this machine on the default list, and what to add
  * for the others: who opens the door should not have to find out from a 403 which key fits.
  *
+ * @param name - what the machine calls itself
  * @returns `undefined` where the gateway listens on this machine alone
  */
-export function describeReach ({ server, mlflowSecurity }: FastifyInstance, scheme: 'http' | 'https'): string | undefined {
+export function describeReach (
+  { server, mlflowSecurity }: FastifyInstance, scheme: 'http' | 'https', name = hostname()
+): string | undefined {
   const bound = server.address()
   if (bound === null || typeof bound === 'string' || isLoopback(bound.address)) return undefined
 
-  const hosts = ANY_ADDRESS.includes(bound.address) ? ['localhost', ...ownAddresses(bound.address === '::'), hostname()] : [bound.address, hostname()]
+  const hosts = ANY_ADDRESS.includes(bound.address) ? ['localhost', ...reachable(bound.address === '::'), name] : [bound.address, name]
   const urls: string[] = []
   const missing: string[] = []
   for (const authority of authorities(hosts, bound.port)) {
     const host = formatAuthority(authority)
     const verdict = mlflowSecurity.inspect({ method: 'GET', url: '/', headers: { host } })
     if (verdict.allowed) urls.push(`${scheme}://${host}`)
-    else if (verdict.entry !== undefined) missing.push(verdict.entry)
+    else missing.push(formatHost(authority))
   }
-  const others = [...new Set(missing)]
+  const example = ['@default', ...(missing.length > 0 ? new Set(missing) : ['mlflow.company.com'])].join(',')
   return `People can use ${urls.join(', ') || 'no address of this machine'}. Other names and addresses are refused until they are ` +
-    `allowed: --allowed-hosts "${['@default', ...others].join(',')}"${others.length === 0 ? ' and the name' : ''}`
+    `allowed: --allowed-hosts "${example}"`
 }
 
-function ownAddresses (withIPv6: boolean): string[] {
-  return Object.values(networkInterfaces()).flatMap(addresses => addresses ?? [])
+/** The addresses of this machine's network interfaces. */
+export function ownAddresses (): NetworkInterfaceInfo[] {
+  return Object.values(networkInterfaces()).flat().filter(address => address !== undefined)
+}
+
+function reachable (withIPv6: boolean): string[] {
+  return ownAddresses()
     .filter(({ internal, family, address }) => !internal && (family === 'IPv4' || withIPv6) && !address.startsWith('fe80:')) // needs a zone id
     .map(({ address }) => address)
 }

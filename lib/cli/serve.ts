@@ -1,4 +1,3 @@
-import { networkInterfaces } from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import { isLoopback } from '../authority.js'
 import { UsageError } from '../errors.js'
@@ -8,8 +7,9 @@ import { addMetrics, createMetricsServer } from '../gateway/metrics.js'
 import { loadOptional } from '../gateway/optional.js'
 import { resolveGatewayOptions } from '../gateway/options.js'
 import { DEFAULT_ALLOWED_HOSTS } from '../host-rules.js'
+import { defaultPort } from '../origin.js'
 import type { ListenAddress } from './options.js'
-import { describeReach } from './reach.js'
+import { describeReach, ownAddresses } from './reach.js'
 
 /** Requests that are still running when the process is told to end may take this long, in milliseconds. */
 const GRACE = 30_000
@@ -44,9 +44,8 @@ export async function serve (options: GatewayOptions, listen: ListenAddress, met
 /** `MLFLOW_TRACKING_URI` may be set for clients, and name this very gateway. */
 function refuseLoop (upstream: string, { host, port }: ListenAddress): void {
   const { hostname, port: upstreamPort, protocol } = new URL(upstream)
-  if (port === 0 || Number(upstreamPort || (protocol === 'https:' ? 443 : 80)) !== port) return
-  const own = Object.values(networkInterfaces()).flatMap(addresses => addresses ?? []).map(({ address }) => address)
-  const names = ['localhost', '0.0.0.0', '::', host, ...own]
+  if (Number(upstreamPort || defaultPort(protocol.slice(0, -1))) !== port) return
+  const names = ['localhost', '0.0.0.0', '::', host, ...ownAddresses().map(({ address }) => address)]
   const name = hostname.replace(/^\[|\]$/g, '')
   if (names.includes(name) || isLoopback(name)) {
     throw new UsageError(`--upstream (MLFLOW_TRACKING_URI): ${upstream} is where this gateway itself is to listen. ` +

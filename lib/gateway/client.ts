@@ -37,7 +37,7 @@ function withSignals (agent: Agent): Dispatcher['request'] {
 }
 
 function signalIn (headers: Dispatcher.RequestOptions['headers']): unknown {
-  return headers != null && SIGNAL in headers ? headers[SIGNAL] : undefined
+  return Reflect.get(Object(headers), SIGNAL)
 }
 
 /** @returns a signal that is aborted when the client hangs up before its answer is complete */

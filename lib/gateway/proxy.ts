@@ -52,16 +52,14 @@ function proxyOptions (upstream: Upstream, client: UpstreamClient, replacesHeade
     disableRequestLogging: true,
     preRewrite: originForm,
     internalRewriteLocationHeader: false,
-    replyOptions: {
-      rewriteHeaders: (headers, request) => request === undefined ? headers : fromUpstream(headers, request, upstream, replacesHeaders),
-      onError: (reply, { error }) => { if (!reply.raw.destroyed) reply.send(explain(error)) }
-    },
+    replyOptions: { onError: (reply, { error }) => { if (!reply.raw.destroyed) reply.send(explain(error)) } },
     handler (request, reply, target, options) {
       if (hasLostBody(request)) throw new BodyNotAllowedError()
       const signal = hangUpSignal(reply.raw)
       return reply.from(target, {
         ...options,
-        rewriteRequestHeaders: (_request, headers) => Object.assign(toUpstream(request, headers), { [SIGNAL]: signal })
+        rewriteRequestHeaders: (_request, headers) => Object.assign(toUpstream(request, headers), { [SIGNAL]: signal }),
+        rewriteHeaders: headers => fromUpstream(headers, request, upstream, replacesHeaders)
       })
     },
     wsClientOptions
