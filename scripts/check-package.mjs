@@ -1,6 +1,6 @@
-// Packs the tarball as npm would publish it, checks it with publint and attw, and uses it in an empty folder, by
-// `import` and by `require`.
-import { execFileSync } from 'node:child_process'
+// Packs the tarball as npm would publish it, checks it with publint and attw, and uses it in an empty folder: by `import`,
+// by `require`, and as the command.
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,12 +22,23 @@ try {
   writeFileSync(join(folder, 'import.mjs'), `
     import Fastify from 'fastify'
     import mlflowSecurity from 'fastify-mlflow-security'
+    import { createGateway } from 'fastify-mlflow-security/gateway'
+    createGateway({ upstream: 'http://127.0.0.1:5000' })
     ${use('import')}`)
   writeFileSync(join(folder, 'require.cjs'), `
     const Fastify = require('fastify')
     const mlflowSecurity = require('fastify-mlflow-security')
     ;(async () => {${use('require')}})()`)
   for (const file of ['import.mjs', 'require.cjs']) console.log(run(process.execPath, [file], folder).trim())
+  console.log(run('npx', ['fastify-mlflow-security', 'check', '--host-header', 'localhost'], folder).trim())
+
+  // Who only registers the plugin may leave the gateway's packages out.
+  rmSync(join(folder, 'node_modules'), { recursive: true })
+  run('npm', ['install', '--omit=optional', '--no-audit', '--no-fund'], folder)
+  console.log(run(process.execPath, ['import.mjs'], folder).trim())
+  const { stderr } = spawnSync('npx', ['fastify-mlflow-security', '--upstream', 'http://127.0.0.1:1'], { cwd: folder, encoding: 'utf8' })
+  if (!stderr.includes('which is not installed: npm install')) throw new Error(`without its packages the command said: ${stderr}`)
+  console.log(stderr.trim())
 } finally {
   rmSync(folder, { recursive: true })
 }

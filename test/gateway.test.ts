@@ -447,7 +447,7 @@ t.test('a wrong setting is said before anything listens', async t => {
   const app = createGateway({ upstream: 'http://a', allowedHosts: 'https://x' })
   await t.rejects(Promise.resolve(app.ready()), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' })
   await t.rejects(loadOptional('leftpad', async () => { throw Object.assign(new Error('missing'), { code: 'ERR_MODULE_NOT_FOUND' }) }), {
-    code: 'FST_MLFLOW_SECURITY_MISSING_DEPENDENCY', message: 'The gateway needs leftpad, which is not installed: npm install leftpad'
+    code: 'FST_MLFLOW_SECURITY_MISSING_DEPENDENCY', message: 'The gateway needs leftpad, which is not installed: npm install leftpad (all that it needs: npm install --include=optional)'
   })
   await t.rejects(loadOptional('broken', async () => { throw new Error('broken') }), { message: 'broken' })
 })
