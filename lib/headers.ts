@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler, onSendHookHandler, preParsingHookHandler } from 'fastify'
-import { compileFrameAncestors, overrideFrameAncestors } from './frame-ancestors.js'
+import { overrideFrameAncestors } from './frame-ancestors.js'
+import type { FrameAncestors } from './frame-ancestors.js'
 import { routeSettings } from './route-config.js'
+import type { RouteOverrides } from './route-config.js'
 import type { FrameOptions, Settings } from '../types/index.js'
 
 const CSP = 'content-security-policy'
@@ -19,10 +21,13 @@ export interface HeaderHooks {
   addFrameAncestors: onSendHookHandler | undefined
 }
 
-/** @throws FST_MLFLOW_SECURITY_INVALID_OPTION where an entry of `frameAncestors` is wrong */
-export function createHeaderHooks ({ xFrameOptions, frameAncestors }: Settings): HeaderHooks {
-  const ancestors = compileFrameAncestors(frameAncestors)
+/** @param ancestors - `frameAncestors`, compiled */
+export function createHeaderHooks (
+  { xFrameOptions }: Settings, ancestors: FrameAncestors | undefined, overrides: RouteOverrides
+): HeaderHooks {
   const settled = new WeakSet<FastifyRequest>()
+
+  const overrideOf = (request: FastifyRequest) => overrides.exist ? routeSettings(request).frameOptions : undefined
 
   function settleAncestors (request: FastifyRequest, reply: FastifyReply): void {
     const policy = ancestors?.replaceIn(reply.getHeader(CSP))
@@ -33,12 +38,12 @@ export function createHeaderHooks ({ xFrameOptions, frameAncestors }: Settings):
   return {
     setSecurityHeaders (request, reply, done) {
       reply.header('x-content-type-options', 'nosniff')
-      setFrameOptions(reply, routeSettings(request).frameOptions ?? xFrameOptions)
+      setFrameOptions(reply, overrideOf(request) ?? xFrameOptions)
       done()
     },
 
     settleFrameOptions (request, reply, _payload, done) {
-      const override = routeSettings(request).frameOptions
+      const override = overrideOf(request)
       setFrameOptions(reply, override ?? (isDenied(reply) ? 'DENY' : xFrameOptions))
       if (override !== undefined) overrideAncestors(reply, override)
       else if (ancestors !== undefined) settleAncestors(request, reply)
@@ -46,7 +51,7 @@ export function createHeaderHooks ({ xFrameOptions, frameAncestors }: Settings):
     },
 
     addFrameAncestors: ancestors && function addFrameAncestors (request, reply, _payload, done) {
-      if (routeSettings(request).frameOptions === undefined) {
+      if (overrideOf(request) === undefined) {
         if (!settled.has(request)) settleAncestors(request, reply) // a hook has answered before the settling one
         reply.header(CSP, ancestors.addTo(reply.getHeader(CSP)))
       }

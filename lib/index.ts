@@ -2,11 +2,12 @@ import fp from 'fastify-plugin'
 import type { FastifyPluginAsync } from 'fastify'
 import { announce } from './announce.js'
 import { addCors } from './cors.js'
+import { compileFrameAncestors } from './frame-ancestors.js'
 import { createGuard } from './guard.js'
 import { createHeaderHooks } from './headers.js'
 import { lineage, refuseSecondCors, refuseSecondRegistration } from './instance.js'
 import { createPolicy } from './policy.js'
-import { checkOverride, checkRoute } from './route-config.js'
+import { checkOverride, checkRoute, watchRoutes } from './route-config.js'
 import { mlflowSecuritySchema } from './schema.js'
 import { resolveSettings } from './settings.js'
 import type { MlflowSecurityOptions, RequestHead } from '../types/index.js'
@@ -19,15 +20,15 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   refuseSecondRegistration(server)
   const settings = resolveSettings(options, process.env)
   const policy = createPolicy(settings)
-  const headers = createHeaderHooks(settings)
+  const ancestors = compileFrameAncestors(settings.frameAncestors)
   if (!settings.disableSecurityMiddleware) refuseSecondCors(server)
 
   root.decorate('mlflowSecurity', Object.freeze({ settings, inspect: (request: RequestHead) => policy.inspect(request) }))
-  const check = settings.disableSecurityMiddleware ? checkOverride : checkRoute
-  for (const instance of server.instances) instance.addHook('onRoute', check)
+  const overrides = watchRoutes(server, settings.disableSecurityMiddleware ? checkOverride : checkRoute)
   announce(root, settings, policy)
   if (settings.disableSecurityMiddleware) return
 
+  const headers = createHeaderHooks(settings, ancestors, overrides)
   root.addHook('onRequest', headers.setSecurityHeaders)
   root.addHook('onRequest', createGuard(settings, policy))
   await addCors(root, settings, policy)

@@ -1,5 +1,6 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import { invalidRouteConfig } from './errors.js'
+import type { Lineage } from './instance.js'
 import type { FrameOptions } from '../types/index.js'
 
 /** What a route does without, and its own X-Frame-Options. */
@@ -29,6 +30,23 @@ export function checkRoute ({ url, config = {} }: Pick<RouteOptions, 'url' | 'co
 /** An onRoute hook: the same where security is disabled, and CORS is the app's own. */
 export function checkOverride ({ url, config = {} }: Pick<RouteOptions, 'url' | 'config'>): void {
   parseRouteConfig(url, config)
+}
+
+/** Whether some route may have overrides: to ask a request for its route costs, and most servers have none. */
+export interface RouteOverrides { readonly exist: boolean }
+
+/** Checks routes while they are being registered; those that are there already are checked on their first request. */
+export function watchRoutes (
+  { root, instances }: Lineage, check: (route: Pick<RouteOptions, 'url' | 'config'>) => void
+): RouteOverrides {
+  const overrides = { exist: /\([A-Z]+/.test(root.printRoutes()) }
+  for (const instance of instances) {
+    instance.addHook('onRoute', route => {
+      check(route)
+      overrides.exist ||= route.config?.mlflowSecurity !== undefined
+    })
+  }
+  return overrides
 }
 
 const known = new WeakMap<object, RouteSettings>()
