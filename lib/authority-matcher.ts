@@ -1,24 +1,16 @@
-import { BlockList } from 'node:net'
 import type { Authority } from './authority.js'
-import { ANY_PORT } from './host-pattern.js'
+import { GlobMatcher } from './glob-matcher.js'
 import type { HostPattern } from './host-pattern.js'
+import { hasPort } from './ports.js'
+import type { Ports } from './ports.js'
+import { RangeMatcher } from './range-matcher.js'
 
-type Glob = Extract<HostPattern, { kind: 'glob' }>
-type Range = Extract<HostPattern, { kind: 'range' }>
-
-type Ports = Set<number>
-
-/**
- * The hosts and ports of an allow-list, compiled: names, addresses and `*.parent` are looked up by hash, so that
- * ten thousand entries cost what ten cost; ranges stand in Node's own block list; only other wildcards are tried
- * one after another.
- */
+/** The hosts and ports of an allow-list, compiled into look-ups: ten thousand entries cost what ten cost. */
 export class AuthorityMatcher {
   readonly #exact = new Map<string, Ports>()
   readonly #below = new Map<string, Ports>()
-  // A block list takes an IPv4 address for its IPv4-mapped IPv6 one: `::/16` would hold all of them.
-  readonly #ranges = { ipv4: new Map<number, BlockList>(), ipv6: new Map<number, BlockList>() }
-  readonly #globs: Array<{ glob: Glob, port: number }> = []
+  readonly #ranges = { ipv4: new RangeMatcher('ipv4'), ipv6: new RangeMatcher('ipv6') }
+  readonly #globs = new GlobMatcher()
 
   /** @param port - 0 to 65535, `NO_PORT` or `ANY_PORT` */
   add (pattern: HostPattern, port: number): void {
@@ -26,8 +18,8 @@ export class AuthorityMatcher {
       case 'name':
       case 'address': return addPort(this.#exact, pattern.host, port)
       case 'below': return addPort(this.#below, pattern.parent, port)
-      case 'range': return this.#addRange(pattern, port)
-      case 'glob': this.#globs.push({ glob: pattern, port })
+      case 'range': return this.#ranges[pattern.family].add(pattern.network, pattern.prefix, port)
+      case 'glob': return this.#globs.add(pattern, port)
     }
   }
 
@@ -38,19 +30,13 @@ export class AuthorityMatcher {
   allows (authority: Authority, port: number): boolean {
     if (hasPort(this.#exact.get(authority.host), port)) return true
     return authority.kind === 'name'
-      ? this.#allowsBelow(authority.host, port) || this.#allowsGlob(authority.host, port)
-      : this.#allowsRange(authority.host, authority.kind, port)
+      ? this.#allowsBelow(authority.host, port) || this.#globs.allows(authority.host, port)
+      : this.#ranges[authority.kind].allows(authority.host, port)
   }
 
   /** @returns whether the host has an entry of its own, on whichever port */
   names (authority: Authority): boolean {
     return this.#exact.has(authority.host)
-  }
-
-  #addRange ({ network, prefix, family }: Range, port: number): void {
-    const ranges = this.#ranges[family].get(port) ?? new BlockList()
-    ranges.addSubnet(network, prefix, family)
-    this.#ranges[family].set(port, ranges)
   }
 
   #allowsBelow (name: string, port: number): boolean {
@@ -60,37 +46,9 @@ export class AuthorityMatcher {
     }
     return false
   }
-
-  #allowsGlob (name: string, port: number): boolean {
-    return this.#globs.some(entry => (entry.port === ANY_PORT || entry.port === port) && matches(name, entry.glob))
-  }
-
-  #allowsRange (address: string, family: 'ipv4' | 'ipv6', port: number): boolean {
-    const ranges = this.#ranges[family]
-    return ranges.get(ANY_PORT)?.check(address, family) === true || ranges.get(port)?.check(address, family) === true
-  }
 }
 
 function addPort (hosts: Map<string, Ports>, host: string, port: number): void {
   const ports = hosts.get(host) ?? new Set()
   hosts.set(host, ports.add(port))
-}
-
-function hasPort (ports: Ports | undefined, port: number): boolean {
-  return ports !== undefined && (ports.has(ANY_PORT) || ports.has(port))
-}
-
-/**
- * Whether the name is the pieces of the pattern, in order, with anything between them. The first place where a piece
- * fits is as good as any later one, so nothing is ever tried twice: `*a*a*a*a*b` cannot be made to backtrack.
- */
-function matches (name: string, { first, middle, last }: Glob): boolean {
-  if (!name.startsWith(first) || !name.endsWith(last)) return false
-  let from = first.length
-  for (const piece of middle) {
-    const at = name.indexOf(piece, from)
-    if (at === -1) return false
-    from = at + piece.length
-  }
-  return from <= name.length - last.length
 }

@@ -1,9 +1,10 @@
 import { NO_PORT } from './authority.js'
 import { invalidOption } from './errors.js'
-import { ANY_PORT, EntryProblem } from './host-pattern.js'
+import { EntryProblem } from './host-pattern.js'
 import type { HostPattern } from './host-pattern.js'
 import { defaultPort } from './origin.js'
 import { parseOriginEntry } from './origin-rules.js'
+import { ANY_PORT } from './ports.js'
 import type { FrameOptions } from '../types/index.js'
 
 /** A Content-Security-Policy header as a reply holds it. */

@@ -44,6 +44,7 @@ export function createHeaderHooks (
 
     settleFrameOptions (request, reply, _payload, done) {
       const override = overrideOf(request)
+      if (override === undefined && ancestors === undefined && isUntouched(reply, xFrameOptions)) return done()
       setFrameOptions(reply, override ?? (isDenied(reply) ? 'DENY' : xFrameOptions))
       if (override !== undefined) overrideAncestors(reply, override)
       else if (ancestors !== undefined) settleAncestors(request, reply)
@@ -63,6 +64,11 @@ export function createHeaderHooks (
 function setFrameOptions (reply: FastifyReply, value: FrameOptions): void {
   if (value === 'NONE') reply.removeHeader(FRAME_OPTIONS)
   else reply.header(FRAME_OPTIONS, value)
+}
+
+/** The header is as `setSecurityHeaders` left it: no other plugin has had a say. */
+function isUntouched (reply: FastifyReply, value: FrameOptions): boolean {
+  return reply.getHeader(FRAME_OPTIONS) === value && !reply.raw.hasHeader(FRAME_OPTIONS)
 }
 
 /** A DENY of another plugin stands; @fastify/helmet writes it to Node's response, beneath Fastify's own headers. */

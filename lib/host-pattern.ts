@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { MAX_PORT, parseAddress, parseName } from './authority.js'
+import { ANY_PORT } from './ports.js'
 
 /** What one entry of an allow-list says of the host. */
 export type HostPattern =
@@ -11,9 +12,6 @@ export type HostPattern =
   | { readonly kind: 'below', readonly parent: string }
   /** Any other `*`: what stands before the first, after the last, and between them. */
   | { readonly kind: 'glob', readonly first: string, readonly middle: readonly string[], readonly last: string }
-
-/** The port of an entry that allows every port. */
-export const ANY_PORT = -2
 
 /** Why an entry of an allow-list is none, and what was probably meant. */
 export class EntryProblem extends Error {

@@ -2,8 +2,9 @@ import { NO_PORT, formatAuthority, formatHost } from './authority.js'
 import type { Authority } from './authority.js'
 import { AuthorityMatcher } from './authority-matcher.js'
 import { invalidOption } from './errors.js'
-import { ANY_PORT, EntryProblem, isTooWide, parseHostPattern, splitPort } from './host-pattern.js'
+import { EntryProblem, isTooWide, parseHostPattern, splitPort } from './host-pattern.js'
 import type { HostPattern } from './host-pattern.js'
+import { ANY_PORT } from './ports.js'
 
 /** What `@default` stands for in `allowedHosts`: this machine and private networks, none of which DNS rebinding can name. */
 export const DEFAULT_ALLOWED_HOSTS: readonly string[] = Object.freeze([

@@ -1,10 +1,11 @@
 import { isIPv6 } from 'node:net'
 import { AuthorityMatcher } from './authority-matcher.js'
 import { invalidOption } from './errors.js'
-import { ANY_PORT, EntryProblem, isTooWide, parseGlob, parseHostPattern, splitPort } from './host-pattern.js'
+import { EntryProblem, isTooWide, parseGlob, parseHostPattern, splitPort } from './host-pattern.js'
 import type { HostPattern } from './host-pattern.js'
 import { defaultPort, isWebScheme } from './origin.js'
 import type { Origin } from './origin.js'
+import { ANY_PORT } from './ports.js'
 
 /** What `@default` stands for in `corsAllowedOrigins`: pages of this machine. */
 export const DEFAULT_CORS_ALLOWED_ORIGINS: readonly string[] = Object.freeze(['localhost:*'])
