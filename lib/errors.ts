@@ -31,10 +31,6 @@ export const UpstreamTimeoutError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_T
   'The MLflow server behind this gateway has not answered in time. The limit is upstreamTimeout (--upstream-timeout).', 504)
 export const BodyNotAllowedError = gatewayError('FST_MLFLOW_SECURITY_BODY_NOT_ALLOWED',
   'A GET or HEAD request with a body cannot be passed on. Send its parameters in the query.', 400)
-/** Seen by the log alone. */
-export const ClientAbortedError = gatewayError('FST_MLFLOW_SECURITY_CLIENT_ABORTED',
-  'The client has hung up before its answer was complete', 499)
-
 /** @returns the error that Fastify's error pipeline gets for a refused request */
 export function refusalError ({ code, message }: Refused): FastifyError {
   switch (code) {

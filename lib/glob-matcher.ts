@@ -6,45 +6,46 @@ type Glob = Extract<HostPattern, { kind: 'glob' }>
 
 interface Entry { readonly middle: readonly string[], readonly ports: Ports }
 
-/** How long the pieces before the first and after the last wildcard are. */
-interface Shape { readonly first: number, readonly last: number, readonly entries: Map<string, Entry[]> }
+/** By the length of a piece at one end of the name, and by the piece itself. */
+type Ends<Value> = Map<number, Map<string, Value>>
 
 /**
- * Names with inner wildcards, compiled: those whose ends are equally long stand in one hash by these ends, so that ten
- * thousand of them cost a look-up for each pair of lengths. Only patterns with the same ends are tried one after another.
+ * Names with inner wildcards, compiled: what stands after the last wildcard is looked up in a hash, then what stands
+ * before the first, so that ten thousand patterns cost a look-up for each length that these have. Only patterns with the
+ * same ends are tried one after another.
  */
 export class GlobMatcher {
-  readonly #shapes: Shape[] = []
+  readonly #endings: Ends<Ends<Entry[]>> = new Map()
 
   add ({ first, middle, last }: Glob, port: number): void {
-    const { entries } = this.#shapeOf(first.length, last.length)
-    const key = keyOf(first, last)
-    const same = entries.get(key) ?? []
-    same.push({ middle, ports: new Set([port]) })
-    entries.set(key, same)
+    const beginnings = valueAt<Ends<Entry[]>>(this.#endings, last, () => new Map())
+    valueAt<Entry[]>(beginnings, first, () => []).push({ middle, ports: new Set([port]) })
   }
 
   allows (name: string, port: number): boolean {
-    return this.#shapes.some(({ first, last, entries }) => {
-      if (name.length < first + last) return false
-      const end = name.length - last
-      return entries.get(keyOf(name.slice(0, first), name.slice(end)))
-        ?.some(({ middle, ports }) => hasPort(ports, port) && hasInOrder(name, middle, first, end)) === true
-    })
-  }
-
-  #shapeOf (first: number, last: number): Shape {
-    const known = this.#shapes.find(shape => shape.first === first && shape.last === last)
-    if (known !== undefined) return known
-    const shape = { first, last, entries: new Map<string, Entry[]>() }
-    this.#shapes.push(shape)
-    return shape
+    for (const [length, endings] of this.#endings) {
+      const end = name.length - length
+      const beginnings = end < 0 ? undefined : endings.get(name.slice(end))
+      if (beginnings !== undefined && allowsBetween(beginnings, name, end, port)) return true
+    }
+    return false
   }
 }
 
-/** A wildcard stands in no name, so no two pairs of ends have the same key. */
-function keyOf (first: string, last: string): string {
-  return `${first}*${last}`
+function valueAt<Value> (ends: Ends<Value>, piece: string, create: () => Value): Value {
+  const pieces = ends.get(piece.length) ?? new Map<string, Value>()
+  const value = pieces.get(piece) ?? create()
+  ends.set(piece.length, pieces.set(piece, value))
+  return value
+}
+
+function allowsBetween (beginnings: Ends<Entry[]>, name: string, end: number, port: number): boolean {
+  for (const [start, pieces] of beginnings) {
+    if (start > end) continue
+    const entries = pieces.get(name.slice(0, start))
+    if (entries?.some(({ middle, ports }) => hasPort(ports, port) && hasInOrder(name, middle, start, end)) === true) return true
+  }
+  return false
 }
 
 /**

@@ -1,6 +1,5 @@
-import type { ServerResponse } from 'node:http'
+import type { EventEmitter } from 'node:events'
 import type { Agent, Dispatcher } from 'undici'
-import { ClientAbortedError } from '../errors.js'
 import { loadOptional } from './optional.js'
 import type { Upstream } from './options.js'
 
@@ -32,7 +31,7 @@ export async function createClient ({ headersTimeout, ca }: Upstream): Promise<U
 function withSignals (agent: Agent): Dispatcher['request'] {
   return new Proxy(agent.request, {
     apply: (request, _self, [options, ...rest]: [Dispatcher.RequestOptions, ...unknown[]]) =>
-      Reflect.apply(request, agent, [{ ...options, signal: signalIn(options.headers) }, ...rest])
+      Reflect.apply(request, agent, [Object.assign(options, { signal: signalIn(options.headers) }), ...rest])
   })
 }
 
@@ -40,9 +39,16 @@ function signalIn (headers: Dispatcher.RequestOptions['headers']): unknown {
   return Reflect.get(Object(headers), SIGNAL)
 }
 
-/** @returns a signal that is aborted when the client hangs up before its answer is complete */
-export function hangUpSignal (response: ServerResponse): AbortSignal {
-  const controller = new AbortController()
-  response.once('close', () => { if (!response.writableFinished) controller.abort(new ClientAbortedError()) })
-  return controller.signal
+const latest = new WeakMap<EventEmitter, EventEmitter>()
+
+/**
+ * @returns a signal for the client that fires when whoever asked hangs up: the request itself, and one listener for each
+ *   connection, because an `AbortSignal` for each request costs more than all the checks together. (Of requests that are
+ *   pipelined, the last one counts.)
+ */
+export function hangUpSignal (request: EventEmitter & { readonly socket: EventEmitter }): EventEmitter {
+  const { socket } = request
+  if (!latest.has(socket)) socket.once('close', () => latest.get(socket)?.emit('abort'))
+  latest.set(socket, request)
+  return request
 }

@@ -31,9 +31,9 @@ const REPLACED = new Set(['x-frame-options', 'x-content-type-options'])
  */
 export function toUpstream (request: Asked, headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const passed: IncomingHttpHeaders = {}
-  for (const [name, value] of Object.entries(headers)) {
+  for (const name in headers) {
     if (HOP_BY_HOP.has(name) || DECIDED.has(name) || name.startsWith('sec-fetch-') || name.startsWith('x-forwarded-')) continue
-    passed[name] = value
+    passed[name] = headers[name]
   }
   passed['x-forwarded-for'] = request.ips === undefined ? request.ip : request.ips.toReversed().join(', ')
   passed['x-forwarded-host'] = request.host
@@ -54,15 +54,18 @@ export function toUpstreamSocket (request: Asked): IncomingHttpHeaders {
  * The headers of the answer: as they came, with the gateway's own in place of the security headers, and its own
  * address in place of the upstream's.
  *
+ * @param request - the proxy's types have it optional; it is there
  * @param replaces - whether the gateway has security headers of its own; where security is disabled it has none
  */
-export function fromUpstream (headers: IncomingHttpHeaders, request: Asked, upstream: Upstream, replaces: boolean): IncomingHttpHeaders {
+export function fromUpstream (
+  headers: IncomingHttpHeaders, request: Pick<Asked, 'host' | 'protocol'> | undefined, upstream: Upstream, replaces: boolean
+): IncomingHttpHeaders {
   const named = headers.connection?.toLowerCase().split(',').map(name => name.trim())
   const passed: IncomingHttpHeaders = {}
-  for (const [name, value] of Object.entries(headers)) {
+  for (const name in headers) {
     if (HOP_BY_HOP.has(name) || named?.includes(name)) continue
     if (replaces && (REPLACED.has(name) || name.startsWith('access-control-'))) continue
-    passed[name] = value
+    passed[name] = headers[name]
   }
   if (replaces) passed.vary = varyByOrigin(headers.vary)
   if (headers.location !== undefined) passed.location = toPublic(headers.location, request, upstream)
@@ -73,12 +76,12 @@ export function fromUpstream (headers: IncomingHttpHeaders, request: Asked, upst
  * A redirect to the upstream's own address leads to the gateway; one to anywhere else is left alone. Its scheme may be
  * the gateway's already, where the upstream believes X-Forwarded-Proto.
  */
-function toPublic (location: string, request: Asked, { host, path }: Upstream): string {
+function toPublic (location: string, request: Pick<Asked, 'host' | 'protocol'> | undefined, { host, path }: Upstream): string {
   const [absolute = '', authority] = /^https?:\/\/([^/?#]*)/i.exec(location) ?? []
   const target = location.slice(absolute.length)
   const rest = target.slice(path.length)
   const isUpstream = authority === undefined || authority.toLowerCase() === host
   if (!isUpstream || !target.startsWith(path) || !/^([/?#]|$)/.test(rest)) return location
   const below = rest.startsWith('/') ? rest : `/${rest}`
-  return authority === undefined ? below : `${request.protocol}://${request.host}${below}`
+  return authority === undefined ? below : `${request?.protocol}://${request?.host}${below}`
 }

@@ -52,15 +52,14 @@ function proxyOptions (upstream: Upstream, client: UpstreamClient, replacesHeade
     disableRequestLogging: true,
     preRewrite: originForm,
     internalRewriteLocationHeader: false,
-    replyOptions: { onError: (reply, { error }) => { if (!reply.raw.destroyed) reply.send(explain(error)) } },
+    replyOptions: {
+      rewriteRequestHeaders: (request, headers) => Object.assign(toUpstream(request, headers), { [SIGNAL]: hangUpSignal(request.raw) }),
+      rewriteHeaders: (headers, request) => fromUpstream(headers, request, upstream, replacesHeaders),
+      onError: (reply, { error }) => { if (!reply.raw.destroyed) reply.send(explain(error)) }
+    },
     handler (request, reply, target, options) {
       if (hasLostBody(request)) throw new BodyNotAllowedError()
-      const signal = hangUpSignal(reply.raw)
-      return reply.from(target, {
-        ...options,
-        rewriteRequestHeaders: (_request, headers) => Object.assign(toUpstream(request, headers), { [SIGNAL]: signal }),
-        rewriteHeaders: headers => fromUpstream(headers, request, upstream, replacesHeaders)
-      })
+      return reply.from(target, options)
     },
     wsClientOptions
   }

@@ -1,0 +1,170 @@
+// What a request costs, in process: bare Fastify, a floor (the same two headers written down, @fastify/cors with a
+// function), the plugin, the job assembled from today's packages, and the MCP SDK's hooks for the part they do.
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import cors from '@fastify/cors'
+import helmet from '@fastify/helmet'
+import middie from '@fastify/middie'
+import { hostHeaderValidation, originValidation } from '@modelcontextprotocol/fastify'
+import Fastify from 'fastify'
+import { hostValidationMiddleware } from 'host-validation-middleware'
+import mlflowSecurity from '../../dist/index.js'
+import { added, ratio, show, table, takeTurns, target } from '../harness.js'
+
+const REQUESTS = 3000
+const CHUNK = 50
+const HOST = 'mlflow.company.com'
+const APP = 'https://app.company.com'
+const socket = new Socket()
+
+const host = { host: HOST }
+const passing = {
+  'GET without Origin': ['GET', host],
+  'GET, allowed Origin': ['GET', { ...host, origin: APP }],
+  'POST, allowed Origin': ['POST', { ...host, origin: APP }],
+  'POST, own page': ['POST', { ...host, origin: `https://${HOST}`, 'sec-fetch-site': 'same-origin' }],
+  preflight: ['OPTIONS', { ...host, origin: APP, 'access-control-request-method': 'POST' }]
+}
+const refused = {
+  'GET, refused Host': ['GET', { host: 'evil.com' }],
+  'POST, refused Origin': ['POST', { ...host, origin: 'https://evil.com' }]
+}
+
+const setUps = {
+  bare () {},
+  floor (app) {
+    app.addHook('onRequest', (_request, reply, done) => {
+      reply.header('x-content-type-options', 'nosniff')
+      reply.header('x-frame-options', 'SAMEORIGIN')
+      done()
+    })
+    app.register(cors, { credentials: true, strictPreflight: false, origin: (origin, callback) => callback(null, origin === APP) })
+  },
+  ours (app) { app.register(mlflowSecurity, { allowedHosts: HOST, corsAllowedOrigins: APP }) },
+  async assembled (app) {
+    await app.register(middie)
+    app.use(hostValidationMiddleware({ allowedHosts: Object.freeze([HOST]) }))
+    await app.register(cors, { credentials: true, strictPreflight: false, origin: [APP] })
+    await app.register(helmet, {
+      global: true,
+      contentSecurityPolicy: false,
+      crossOriginEmbedderPolicy: false,
+      crossOriginOpenerPolicy: false,
+      crossOriginResourcePolicy: false,
+      dnsPrefetchControl: false,
+      hidePoweredBy: false,
+      hsts: false,
+      ieNoOpen: false,
+      noSniff: false,
+      originAgentCluster: false,
+      permittedCrossDomainPolicies: false,
+      referrerPolicy: false,
+      xssFilter: false,
+      frameguard: { action: 'sameorigin' }
+    })
+  },
+  mcp (app) {
+    app.addHook('onRequest', hostHeaderValidation([HOST]))
+    app.addHook('onRequest', originValidation([HOST, new URL(APP).hostname]))
+  }
+}
+
+export async function run ({ rounds }) {
+  const apps = {}
+  for (const [name, setUp] of Object.entries(setUps)) apps[name] = await createApp(setUp)
+  const rows = []
+  const targets = []
+  for (const [name, [method, headers]] of Object.entries(passing)) {
+    const values = await takeTurns(variants(apps, method, headers), rounds)
+    const toFloor = added(values, 'ours', 'floor', 'bare')
+    const toAssembled = added(values, 'ours', 'assembled', 'bare')
+    const cells = ['floor', 'ours', 'assembled', 'mcp'].map(kind => show(ratio(values, kind, 'bare')))
+    rows.push([name, ...cells, show(toFloor), show(toAssembled)])
+    targets.push(target(`added cost, ours : floor, ${name}`, toFloor.median, 1.3))
+    targets.push(target(`added cost, ours : assembled, ${name}`, toAssembled.median, 0.3))
+  }
+
+  // With a log, as in production.
+  const logged = await createApp(setUps.ours, { level: 'info', stream: { write () {} } })
+  const loggedVariants = { served: () => time(logged, 'GET', host, '/runs') }
+  for (const [name, request] of Object.entries(refused)) loggedVariants[name] = () => time(logged, ...request)
+  const values = await takeTurns(loggedVariants, rounds)
+  const refusals = Object.keys(refused).map(name => {
+    const cost = ratio(values, name, 'served')
+    targets.push(target(`refused : served, ${name}`, cost.median, 1))
+    return [name, show(cost)]
+  })
+
+  return {
+    title: 'A request, in process',
+    text: [
+      'Cost as a multiple of bare Fastify: a *floor* (the same two headers written down, `@fastify/cors` with a function), this plugin, the job ' +
+      '*assembled* from `@fastify/middie`, `host-validation-middleware`, `@fastify/cors` and `@fastify/helmet` (which checks no Origin of a ' +
+      'write), and the hooks of the *MCP SDK* (hosts and origins; no CORS, no frames). The last columns: what this plugin adds, as a multiple of ' +
+      'what the other adds.',
+      table(['request', 'floor', 'this plugin', 'assembled', 'MCP SDK', 'added, to the floor\'s', 'added, to the assembled\'s'], rows),
+      'A refused request as a multiple of a served one (a GET that answers with 20 runs as JSON), both with a log:',
+      table(['request', 'cost'], refusals)
+    ],
+    targets,
+    chart: rows.slice(0, 1).flatMap(() => chartOf(rows))
+  }
+}
+
+function chartOf (rows) {
+  const [, floor, ours, assembled, mcp] = rows[2]
+  return [['bare Fastify', '1.00'], ['floor', floor], ['fastify-mlflow-security', ours], ['MCP SDK hooks', mcp], ['assembled from packages', assembled]]
+    .map(([name, value]) => ({ name, value: Number.parseFloat(value) }))
+}
+
+async function createApp (setUp, logger = false) {
+  const app = Fastify({ logger })
+  await setUp(app)
+  await app.after()
+  const route = { url: '/', handler: (_request, reply) => { reply.send('ok') } }
+  app.route({ method: ['GET', 'POST'], ...route })
+  if (!app.hasRequestDecorator('corsPreflightEnabled')) app.route({ method: 'OPTIONS', ...route })
+  const runs = Array.from({ length: 20 }, (_, i) => ({ run_id: `run-${i}`, status: 'FINISHED', metrics: { loss: i / 10 } }))
+  app.get('/runs', (_request, reply) => { reply.send({ runs }) })
+  await app.ready()
+  return app
+}
+
+function variants (apps, method, headers) {
+  return Object.fromEntries(Object.entries(apps).map(([name, app]) => [name, () => time(app, method, headers)]))
+}
+
+/** Nanoseconds a request, in chunks: some of these answer later. */
+async function time (app, method, headers, url = '/') {
+  const rawHeaders = Object.entries(headers).flat()
+  const start = process.hrtime.bigint()
+  for (let sent = 0; sent < REQUESTS; sent += CHUNK) await send(app, { method, url, headers, rawHeaders, httpVersion: '1.1' })
+  return Number(process.hrtime.bigint() - start) / REQUESTS
+}
+
+function send (app, head) {
+  return new Promise(resolve => {
+    let open = CHUNK
+    const ended = () => { if (--open === 0) resolve() }
+    for (let i = 0; i < CHUNK; i++) {
+      const request = new IncomingMessage(socket)
+      Object.assign(request, head)
+      app.routing(request, new Response(request, ended))
+    }
+  })
+}
+
+class Response extends ServerResponse {
+  #ended
+
+  constructor (request, ended) {
+    super(request)
+    this.#ended = ended
+  }
+
+  end (...parameters) {
+    super.end(...parameters)
+    this.#ended()
+    return this
+  }
+}
