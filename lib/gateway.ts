@@ -66,10 +66,9 @@ function beforeReady (app: FastifyInstance, step: () => void): void {
 
 /** Fastify closes connections that are idle when it is told to; those that become so later would keep it from ending. */
 function hangUpWhenClosing (app: FastifyInstance): void {
-  let isClosing = false
-  app.addHook('preClose', done => { isClosing = true; done() })
-  app.addHook('onResponse', (_request, _reply, done) => {
-    if (isClosing) setImmediate(() => app.server.closeIdleConnections())
+  app.addHook('preClose', done => {
+    const timer = setInterval(() => app.server.closeIdleConnections(), 100)
+    app.server.once('close', () => clearInterval(timer))
     done()
   })
 }

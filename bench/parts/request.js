@@ -11,7 +11,7 @@ import { hostValidationMiddleware } from 'host-validation-middleware'
 import mlflowSecurity from '../../dist/index.js'
 import { added, ratio, show, table, takeTurns, target } from '../harness.js'
 
-const REQUESTS = 3000
+const REQUESTS = 5000
 const CHUNK = 50
 const HOST = 'mlflow.company.com'
 const APP = 'https://app.company.com'
@@ -79,9 +79,10 @@ export async function run ({ rounds }) {
     const toFloor = added(values, 'ours', 'floor', 'bare')
     const toAssembled = added(values, 'ours', 'assembled', 'bare')
     const cells = ['floor', 'ours', 'assembled', 'mcp'].map(kind => show(ratio(values, kind, 'bare')))
-    rows.push([name, ...cells, show(toFloor), show(toAssembled)])
+    const floorToAssembled = added(values, 'floor', 'assembled', 'bare')
+    rows.push([name, ...cells, show(toFloor), show(toAssembled), show(floorToAssembled)])
     targets.push(target(`added cost, ours : floor, ${name}`, toFloor.median, 1.3))
-    targets.push(target(`added cost, ours : assembled, ${name}`, toAssembled.median, 0.3))
+    targets.push(target(`added cost, ours : assembled, ${name}`, toAssembled.median, 0.3, { reachable: Math.max(0.3, floorToAssembled.median * 1.3) }))
   }
 
   // With a log, as in production.
@@ -102,12 +103,15 @@ export async function run ({ rounds }) {
       '*assembled* from `@fastify/middie`, `host-validation-middleware`, `@fastify/cors` and `@fastify/helmet` (which checks no Origin of a ' +
       'write), and the hooks of the *MCP SDK* (hosts and origins; no CORS, no frames). The last columns: what this plugin adds, as a multiple of ' +
       'what the other adds.',
-      table(['request', 'floor', 'this plugin', 'assembled', 'MCP SDK', 'added, to the floor\'s', 'added, to the assembled\'s'], rows),
+      table(['request', 'floor', 'this plugin', 'assembled', 'MCP SDK', 'added, to the floor\'s', 'added, to the assembled\'s', 'the floor\'s, to the assembled\'s'], rows),
+      'Where the last column is beyond 0.3 divided by 1.3, the target of 0.3 of the assembled is out of reach: `@fastify/cors` and two headers alone take ' +
+      'that much.',
+      'For the own page the floor has nothing to do but two headers; what the plugin adds there is the verdict, and three hooks that Fastify calls.',
       'A refused request as a multiple of a served one (a GET that answers with 20 runs as JSON), both with a log:',
       table(['request', 'cost'], refusals)
     ],
     targets,
-    chart: rows.slice(0, 1).flatMap(() => chartOf(rows))
+    chart: chartOf(rows)
   }
 }
 

@@ -1,0 +1,61 @@
+// npm run bench: a short run. --full writes docs/benchmarks.md and its chart. --guard fails where a target is missed by
+// more than a noisy machine explains. Names of parts limit it to them: node bench/index.js request verdict
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { cpus, totalmem, type } from 'node:os'
+import { createRequire } from 'node:module'
+import { parseArgs } from 'node:util'
+import { barChart } from './chart.js'
+import { isFarOff, meets, table } from './harness.js'
+
+const PARTS = ['request', 'verdict', 'wire', 'mlflow', 'memory']
+const GUARDED = ['request', 'verdict', 'wire']
+const SLACK = 2
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { full: { type: 'boolean' }, guard: { type: 'boolean' } } })
+const wanted = positionals.length > 0 ? positionals : values.guard ? GUARDED : PARTS
+const sections = []
+for (const part of wanted) {
+  const { run } = await import(`./parts/${part}.js`)
+  const section = await run({ rounds: values.full ? 31 : 9, full: values.full === true, guard: values.guard === true })
+  console.log(`## ${section.title}\n\n${section.text.join('\n\n')}\n\n${targetTable(section.targets)}\n`)
+  sections.push(section)
+}
+
+const targets = sections.flatMap(section => section.targets)
+if (values.guard) guard()
+if (values.full) write()
+process.exit() // servers that others have started keep a process alive
+
+function targetTable (list) {
+  return table(['target', 'measured', 'limit', 'met'], list.map(one => [
+    one.name, one.value.toFixed(2), `${one.atLeast ? 'at least' : 'at most'} ${one.limit}`, meets(one) ? 'yes' : '**no**'
+  ]))
+}
+
+function guard () {
+  const missed = targets.filter(one => isFarOff(one, SLACK))
+  for (const { name, value, reachable } of missed) console.error(`${name}: ${value.toFixed(2)}, more than ${SLACK} times off ${reachable.toFixed(2)}`)
+  if (missed.length > 0) process.exit(1)
+}
+
+function write () {
+  const { version } = createRequire(import.meta.url)('fastify/package.json')
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
+  const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, ${type()}`
+  const intro = [
+    '# Benchmarks',
+    'What protection costs, side by side. Every figure is a ratio of variants that took turns in one run: the median of the rounds, with their ' +
+    'quartiles. Absolute times are given where they help to imagine it; they are this machine\'s.',
+    `Node.js ${process.version}, Fastify ${version}, commit ${commit}, ${new Date().toISOString().slice(0, 10)}; ${machine}.`,
+    'Repeat: `npm run bench` (short, under 3 minutes), `npm run bench -- --full` (these tables), `npm run bench -- request` (one part).',
+    '![Cost of a POST with an allowed Origin, as a multiple of bare Fastify](images/benchmarks.svg)'
+  ]
+  const bodies = sections.map(({ title, text, targets }) => [`## ${title}`, ...text, 'Targets:', targetTable(targets)].join('\n\n'))
+  writeFileSync(new URL('../docs/benchmarks.md', import.meta.url), [...intro, ...bodies].join('\n\n') + '\n')
+  const chart = sections.flatMap(section => section.chart ?? [])
+  if (chart.length > 0) {
+    const svg = barChart('POST with an allowed Origin: cost as a multiple of bare Fastify', chart)
+    writeFileSync(new URL('../docs/images/benchmarks.svg', import.meta.url), svg)
+  }
+}
