@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import Fastify from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
+import mlflowSecurity from '../lib/index.js'
 import { createPolicy } from '../lib/policy.js'
 import { resolveSettings } from '../lib/settings.js'
 import type { Verdict } from '../types/index.js'
 import { opinion, readIPv4, readIPv6 } from './fixtures/oracle.js'
 import type { HostEntry, OracleRequest, OracleSettings, OriginEntry } from './fixtures/oracle.js'
+import { listen, parse, send } from './fixtures/server.js'
 
 // `npm run fuzz` asks for ten million pairs of settings and request, CI for one, `npm test` for fewer.
 const PAIRS = Number(process.env.FUZZ_PAIRS ?? 50_000)
@@ -166,6 +169,49 @@ t.test(`inspect agrees with an independent reference on ${PAIRS} pairs of settin
   }), Math.ceil(PAIRS / REQUESTS_EACH))
   // A generator that only makes requests of one kind would prove nothing.
   for (const kind of ['allowed', 'host 400', 'host 403', 'origin 403']) t.ok((seen.get(kind) ?? 0) > PAIRS / 50, `${kind}: ${seen.get(kind)}`)
+})
+
+/** What Node's parser hands on as it came. */
+const isFieldValue = (text: string | undefined) =>
+  text === undefined || /^([\x21-\x7e\x80-\xff]([\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/.test(text)
+
+const isSendable = ({ method, host, origin, forwarded }: OracleRequest) => method !== 'get' && host !== undefined &&
+  [host, origin, forwarded].every(isFieldValue) && forwarded !== '' && forwarded?.includes(',') !== true
+
+async function overTheWire (
+  port: number, { method, host, origin, site, forwarded, preflight, upgrade: upgrades }: OracleRequest
+): Promise<string> {
+  const headers = Object.entries({
+    Host: host, Origin: origin, 'Sec-Fetch-Site': site, 'X-Forwarded-Host': forwarded, 'Access-Control-Request-Method': preflight ? 'PUT' : undefined
+  }).flatMap(([name, value]) => value === undefined ? [] : [`${name}: ${value}\r\n`])
+  const connection = upgrades ? 'Upgrade: websocket\r\nConnection: Upgrade, close' : 'Connection: close'
+  const { status, body } = parse(await send(port, `${method} / HTTP/1.1\r\n${headers.join('')}${connection}\r\nContent-Length: 0\r\n\r\n`))
+  if (status === 200 || status === 204 || status === 404) return 'allowed'
+  if (method !== 'HEAD') assert.match(body, status === 400 ? /HOST_MALFORMED/ : /HOST_NOT_ALLOWED|CROSS_ORIGIN/)
+  return `${body.includes('CROSS_ORIGIN') ? 'origin' : 'host'} ${status}`
+}
+
+t.test('a server behind a trusted proxy answers over the wire as the reference says, and never with 5xx', { timeout: 600_000 }, async t => {
+  let sent = 0
+  const limit = Math.min(PAIRS / 10, 20_000)
+  const { failed, seed, errorInstance } = await fc.check(fc.asyncProperty(pair, async ([settings, requests]) => {
+    const app = Fastify({ trustProxy: true })
+    await app.register(mlflowSecurity, {
+      allowedHosts: settings.hosts.map(({ text }) => text), corsAllowedOrigins: settings.origins.map(({ text }) => text)
+    })
+    app.all('/', async () => 'ok')
+    const port = await listen(app)
+    for (const request of requests.filter(isSendable)) {
+      const expected = opinion(settings, request)
+      const answer = await overTheWire(port, request)
+      // HEAD has no body to tell which check it was.
+      assert.equal(request.method === 'HEAD' ? answer.slice(-3) : answer, request.method === 'HEAD' ? expected.slice(-3) : expected, inFull(settings, request))
+      sent++
+    }
+    await app.close()
+  }), { numRuns: Math.ceil(limit / REQUESTS_EACH), endOnFailure: true })
+  t.notOk(failed, failed ? `seed ${seed}: ${errorInstance instanceof Error ? errorInstance.message : ''}` : 'no counterexample')
+  t.ok(sent > limit / 2, `${sent} requests`)
 })
 
 t.test('adding an entry never refuses what was allowed', async t => {
