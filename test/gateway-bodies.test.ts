@@ -1,0 +1,265 @@
+import { once } from 'node:events'
+import { request as httpRequest } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import { connect, createServer as createSocketServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
+import t from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
+import { isWebSocket } from '../lib/gateway/upgrade.js'
+import { request, send, upgrade } from './fixtures/server.js'
+import { certificate, gateway, recorder, tlsUpstream, upstream } from './fixtures/upstream.js'
+
+const HOST = ['Host', 'localhost'] as const
+
+async function refusal (pending: Promise<Response>): Promise<unknown> {
+  const response = await pending
+  return { status: response.status, ...await response.json() }
+}
+
+t.test('answers without a body, ranges, compressed and conditional ones pass untouched', async t => {
+  const zipped = gzipSync('x'.repeat(10_000))
+  const target = await upstream(t, ({ url, headers, method }, response) => {
+    switch (url) {
+      case '/204': return response.writeHead(204).end()
+      case '/304': return response.writeHead(headers['if-none-match'] === '"e"' ? 304 : 200, { etag: '"e"' }).end()
+      case '/range': return response.writeHead(206, { 'content-range': `${headers.range}/9`, 'accept-ranges': 'bytes', 'content-length': '3' }).end('abc')
+      case '/zipped': return response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': zipped.length }).end(zipped)
+      case '/head': return response.writeHead(200, { 'content-length': '5000', 'content-type': 'text/csv' }).end(method)
+      case '/503': return response.writeHead(503, { 'retry-after': '1' }).end('busy')
+      default: return response.writeHead(418, 'Short and stout', { 'content-type': 'application/problem+json' }).end('{"detail":1}')
+    }
+  })
+  const { port } = await gateway(t, { upstream: target })
+  t.match(await request(port, 'GET', '/204', [HOST]), { status: 204, body: '' })
+  t.match(await request(port, 'GET', '/304', [HOST, ['If-None-Match', '"e"']]), { status: 304, headers: { etag: '"e"' }, body: '' })
+  t.match(await request(port, 'GET', '/range', [HOST, ['Range', 'bytes=1-3']]), {
+    status: 206, headers: { 'content-range': 'bytes=1-3/9', 'content-length': '3' }, body: 'abc'
+  })
+  const answer = await request(port, 'GET', '/zipped', [HOST, ['Accept-Encoding', 'gzip']])
+  t.match(answer.headers, { 'content-encoding': 'gzip', 'content-length': String(zipped.length) })
+  t.equal(answer.body, zipped.toString('latin1'))
+  t.match(await request(port, 'HEAD', '/head', [HOST]), { status: 200, headers: { 'content-length': '5000', 'content-type': 'text/csv' }, body: '' })
+  t.match(await request(port, 'GET', '/503', [HOST]), { status: 503, headers: { 'retry-after': '1' }, body: 'busy' }, 'asked once')
+  t.match(await request(port, 'DELETE', '/', [HOST]), { status: 418, headers: { 'content-type': 'application/problem+json' }, body: '{"detail":1}' })
+})
+
+t.test('bodies of any type reach the upstream, with a length or in chunks', async t => {
+  const { seen, listener } = recorder()
+  const { port } = await gateway(t, { upstream: await upstream(t, listener) })
+  const chunked = '3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n'
+  for (const [type, head, wire, body] of [
+    ['application/json', 'Content-Length: 7', '{"a":1}', '{"a":1}'],
+    ['application/json', 'Content-Length: 3', '{no', '{no'],
+    ['application/json', 'Content-Length: 0', '', ''],
+    ['application/x-protobuf', 'Transfer-Encoding: chunked', chunked, 'abcde'],
+    ['multipart/form-data; boundary=x', 'Content-Length: 2', '--', '--']
+  ] as const) {
+    seen.length = 0
+    await send(port, `PUT /x HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\n${head}\r\nConnection: close\r\n\r\n${wire}`)
+    t.match(seen, [{ method: 'PUT', headers: { 'content-type': type }, body }], `${type} ${head}`)
+  }
+  await send(port, `POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${chunked}`)
+  t.match(seen[1], { method: 'POST', body: 'abcde' }, 'without a type')
+
+  for (const [method, head] of [['GET', 'Content-Length: 5'], ['HEAD', 'Content-Length: 5'], ['GET', 'Transfer-Encoding: chunked']] as const) {
+    seen.length = 0
+    const answer = await send(port, `${method} /x HTTP/1.1\r\nHost: localhost\r\n${head}\r\nConnection: close\r\n\r\n${head.endsWith('5') ? 'abcde' : chunked}`)
+    t.match(answer, /^HTTP\/1\.1 400 /, `${method} with a body is not passed on without it`)
+    t.same(seen, [])
+  }
+})
+
+t.test('Expect: 100-continue is answered when the request is allowed, not before', async t => {
+  const { seen, listener } = recorder()
+  const { port } = await gateway(t, { upstream: await upstream(t, listener) })
+  const ask = async (host: string) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(`POST /x HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n`)
+    const [first] = await once(socket.setEncoding('latin1'), 'data')
+    return { socket, first: String(first).split('\r\n')[0] }
+  }
+  const refused = await ask('evil.com')
+  t.equal(refused.first, 'HTTP/1.1 403 Forbidden')
+  refused.socket.destroy()
+  const { socket, first } = await ask('localhost')
+  t.equal(first, 'HTTP/1.1 100 Continue')
+  socket.write('abcde')
+  const [answer] = await once(socket, 'data')
+  t.match(answer, /^HTTP\/1\.1 200 OK/)
+  t.match(seen, [{ body: 'abcde', headers: { expect: undefined } }])
+})
+
+t.test('server-sent events come as they are sent', async t => {
+  let next = (): void => {}
+  const target = await upstream(t, (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+    next = () => { response.end('data: 2\n\n') }
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const response = await get(port, '/stream')
+  const [first] = await once(response.setEncoding('utf8'), 'data')
+  t.equal(first, 'data: 1\n\n', 'the first one while the second is not there yet')
+  next()
+  t.same(await once(response, 'data'), ['data: 2\n\n'])
+})
+
+function get (port: number, path: string): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    httpRequest({ port, host: '127.0.0.1', path, headers: { host: 'localhost' } }, resolve).on('error', reject).end()
+  })
+}
+
+t.test('who hangs up ends the request on the other side too', async t => {
+  const closed: string[] = []
+  const target = await upstream(t, (request, response) => {
+    response.on('close', () => { if (!response.writableFinished) closed.push(request.url ?? '') })
+    if (request.url === '/body') response.writeHead(200).write('begun')
+    if (request.url === '/breaks') {
+      response.writeHead(200, { 'content-length': '100' }).write('begun')
+      setTimeout(() => response.destroy(), 50)
+    }
+  })
+  const { port, lines } = await gateway(t, { upstream: target })
+  for (const path of ['/waiting', '/body']) {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+    if (path === '/body') await once(socket, 'data')
+    else await wait(100)
+    socket.destroy()
+    while (!closed.includes(path)) await wait(10)
+    t.pass(`the client hangs up: ${path}`)
+  }
+  const upload = connect(port, '127.0.0.1')
+  upload.write('POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc')
+  await wait(100)
+  upload.destroy()
+  while (!closed.includes('/upload')) await wait(10)
+  t.notOk(lines.some(({ level }) => level >= 50), 'a client that hangs up is no error of ours')
+
+  const answer = await send(port, 'GET /breaks HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  t.match(answer, /begun$/, 'the upstream breaks off: the answer ends, incomplete as it is')
+  t.equal((await request(port, 'GET', '/nothing', [['Host', 'evil.com']])).status, 403, 'the gateway lives on')
+})
+
+t.test('an upstream that is down or hangs up is a 502 in words, and one that is slow is waited for', async t => {
+  const closing = createSocketServer(socket => { socket.once('data', () => socket.destroy()) })
+  closing.listen(0, '127.0.0.1')
+  await once(closing, 'listening')
+  t.teardown(() => closing.close())
+  const hangsUp = closing.address() as AddressInfo
+  const slow = await upstream(t, (_request, response) => { setTimeout(() => response.end('late'), 1500) })
+  const code = 'FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE'
+
+  for (const target of ['http://127.0.0.1:1', `http://127.0.0.1:${hangsUp.port}`, 'http://nothing.invalid']) {
+    const { port, lines } = await gateway(t, { upstream: target })
+    t.match(await refusal(fetch(`http://127.0.0.1:${port}/`)), { status: 502, code, message: /cannot be reached\. Is it running\?/ }, target)
+    t.match(lines.find(({ level }) => level === 40), { err: { code: /ECONNREFUSED|UND_ERR_SOCKET|ENOTFOUND/ } }, 'the log says why')
+    t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 502, 'the gateway lives on')
+  }
+  const patient = await gateway(t, { upstream: slow })
+  t.equal((await fetch(`http://127.0.0.1:${patient.port}/`)).status, 200)
+  const impatient = await gateway(t, { upstream: slow, upstreamTimeout: 0.2 })
+  t.match(await refusal(fetch(`http://127.0.0.1:${impatient.port}/`)), { status: 504, code: 'FST_MLFLOW_SECURITY_UPSTREAM_TIMEOUT' })
+})
+
+t.test('WebSockets pass when they are allowed, with their headers', async t => {
+  const { seen, listener } = recorder()
+  const target = await upstream(t, listener)
+  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  await once(sockets, 'listening')
+  t.teardown(() => sockets.close())
+  const headers: Array<IncomingMessage['headers']> = []
+  sockets.on('connection', (socket, { headers: received }) => {
+    headers.push(received)
+    socket.on('message', data => { socket.send(`echo ${String(data)}`) })
+  })
+  const { port } = await gateway(t, { upstream: `http://127.0.0.1:${(sockets.address() as AddressInfo).port}` })
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/ws?a=1`, ['proto'], {
+    headers: { authorization: 'Bearer x', cookie: 'a=b', 'sec-fetch-site': 'same-origin' }, origin: `http://127.0.0.1:${port}`
+  })
+  await once(socket, 'open')
+  socket.send('hello')
+  const [message] = await once(socket, 'message')
+  t.equal(String(message), 'echo hello')
+  t.match(headers, [{ authorization: 'Bearer x', cookie: 'a=b', 'sec-websocket-protocol': 'proto', 'x-forwarded-host': `127.0.0.1:${port}` }])
+  t.notOk(headers[0]?.origin)
+  t.notOk(headers[0]?.['sec-fetch-site'])
+  socket.close()
+
+  const plain = await gateway(t, { upstream: target })
+  t.equal(await upgrade(plain.port, '/health', [HOST]), 101, 'a health route is no trap either')
+  t.same(seen.length, 0)
+})
+
+t.test('a client that offers h2c is served as it is', async t => {
+  for (const [upgrade, expected] of [['websocket', true], ['WebSocket', true], ['h2c', false], ['h2c, websocket', false], [undefined, false]] as const) {
+    t.equal(isWebSocket({ headers: upgrade === undefined ? {} : { upgrade } }), expected, upgrade ?? 'none')
+  }
+  const { listener } = recorder()
+  const { port } = await gateway(t, { upstream: await upstream(t, listener) })
+  const socket = connect(port, '127.0.0.1')
+  const head = 'Host: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n'
+  socket.setEncoding('latin1').write(`POST / HTTP/1.1\r\n${head}Content-Length: 3\r\n\r\nabc`)
+  const [answer] = await once(socket, 'data')
+  socket.destroy()
+  // Node can leave an upgrade alone since 22.21 and 24.9.
+  t.match(answer, Number(process.versions.node.split('.')[0]) >= 22 ? /^HTTP\/1\.1 200/ : /^HTTP\/1\.1 4/)
+})
+
+t.test('https on either side: certificates are verified', async t => {
+  const tls = await certificate()
+  const target = await tlsUpstream(t, (request, response) => { response.end(request.headers['x-forwarded-proto']) }, tls)
+  const untrusting = await gateway(t, { upstream: target })
+  t.equal((await request(untrusting.port, 'GET', '/', [HOST])).status, 502)
+  t.match(untrusting.lines.find(({ level }) => level === 40), { err: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' } })
+  const { port } = await gateway(t, { upstream: target, upstreamCa: tls.cert, tls })
+  const { Agent, fetch: undiciFetch } = await import('undici')
+  const dispatcher = new Agent({ connect: { ca: tls.cert } })
+  t.teardown(() => dispatcher.destroy())
+  const response = await undiciFetch(`https://127.0.0.1:${port}/`, { dispatcher })
+  t.equal(await response.text(), 'https')
+})
+
+t.test('300 MB each way, with a length and in chunks, in little memory', async t => {
+  const chunk = Buffer.alloc(1 << 16, 'x')
+  const size = 4800 * chunk.length
+  let received = 0
+  const target = await upstream(t, (request, response) => {
+    if (request.method === 'PUT') {
+      request.on('data', data => { received += data.length }).on('end', () => response.end('ok'))
+      return
+    }
+    response.writeHead(200, request.url === '/length' ? { 'content-length': size } : {})
+    pump(response, size)
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const memory = () => { const { heapUsed, arrayBuffers } = process.memoryUsage(); return heapUsed + arrayBuffers }
+
+  function pump (to: NodeJS.WritableStream, left: number): void {
+    while (left > 0) {
+      left -= chunk.length
+      if (!to.write(chunk)) { to.once('drain', () => pump(to, left)); return }
+    }
+    to.end()
+  }
+
+  const before = memory()
+  let peak = 0
+  const watch = setInterval(() => { peak = Math.max(peak, memory()) }, 20)
+  for (const path of ['/length', '/chunks']) {
+    let read = 0
+    for await (const data of await get(port, path)) read += data.length
+    t.equal(read, size, `down: ${path}`)
+    received = 0
+    const headers = { host: 'localhost', ...(path === '/length' ? { 'content-length': size } : {}) }
+    const put = httpRequest({ port, host: '127.0.0.1', method: 'PUT', path, headers })
+    pump(put, size)
+    const [response] = await once(put, 'response')
+    response.resume()
+    t.equal(received, size, `up: ${path}`)
+  }
+  clearInterval(watch)
+  t.ok(peak - before < 250e6, `at most ${Math.round((peak - before) / 1e6)} MB more than before, garbage and both ends included`)
+})
