@@ -29,6 +29,8 @@ export const UpstreamUnreachableError = gatewayError('FST_MLFLOW_SECURITY_UPSTRE
   'The MLflow server behind this gateway cannot be reached. Is it running? The log of the gateway says more.', 502)
 export const UpstreamTimeoutError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_TIMEOUT',
   'The MLflow server behind this gateway has not answered in time. The limit is upstreamTimeout (--upstream-timeout).', 504)
+export const LoopError = gatewayError('FST_MLFLOW_SECURITY_LOOP',
+  'The upstream of this gateway leads back to it. upstream (MLFLOW_TRACKING_URI, --upstream) has to name the MLflow server itself.', 508)
 export const BodyNotAllowedError = gatewayError('FST_MLFLOW_SECURITY_BODY_NOT_ALLOWED',
   'A GET or HEAD request with a body cannot be passed on. Send its parameters in the query.', 400)
 /** @returns the error that Fastify's error pipeline gets for a refused request */

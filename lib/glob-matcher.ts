@@ -24,8 +24,8 @@ export class GlobMatcher {
 
   allows (name: string, port: number): boolean {
     for (const [length, endings] of this.#endings) {
-      const end = name.length - length
-      const beginnings = end < 0 ? undefined : endings.get(name.slice(end))
+      const end = name.length - length // of a shorter name less than the piece is left, which is no key
+      const beginnings = endings.get(name.slice(end))
       if (beginnings !== undefined && allowsBetween(beginnings, name, end, port)) return true
     }
     return false
@@ -41,7 +41,6 @@ function valueAt<Value> (ends: Ends<Value>, piece: string, create: () => Value):
 
 function allowsBetween (beginnings: Ends<Entry[]>, name: string, end: number, port: number): boolean {
   for (const [start, pieces] of beginnings) {
-    if (start > end) continue
     const entries = pieces.get(name.slice(0, start))
     if (entries?.some(({ middle, ports }) => hasPort(ports, port) && hasInOrder(name, middle, start, end)) === true) return true
   }

@@ -1,6 +1,9 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
 import { createGateway } from '../lib/gateway.js'
+import { fromUpstream, toUpstream, toUpstreamSocket } from '../lib/gateway/headers.js'
 import { loadOptional } from '../lib/gateway/optional.js'
+import { resolveGatewayOptions } from '../lib/gateway/options.js'
 import { CREATE_RUN, listen, request, send, upgrade } from './fixtures/server.js'
 import { gateway, recorder, upstream } from './fixtures/upstream.js'
 
@@ -17,6 +20,8 @@ t.test('to the upstream: its own Host, no Origin, no Sec-Fetch-*, X-Forwarded-* 
     ['Proxy-Connection', 'keep-alive'], ['TE', 'trailers'], ['X-Secret', 'for this hop'], ['Connection', 'close, X-Secret'],
     ['If-None-Match', '"e"'], ['Accept-Encoding', 'br']
   ])
+  t.match(seen[0]?.headers.via, /^1\.1 mlflow-gateway-[0-9a-f]{8}$/)
+  delete seen[0]?.headers.via
   t.same(seen, [{
     method: 'POST',
     url: '/api/2.0/mlflow/runs/create?a=%20b+c&d=1%2F2',
@@ -87,10 +92,35 @@ t.test('Vary names Origin once', async t => {
   let vary: string[] = []
   const target = await upstream(t, (_request, response) => { response.setHeader('vary', vary).end() })
   const { port } = await gateway(t, { upstream: target })
-  for (const [given, expected] of [[['accept', 'cookie'], 'accept, cookie, Origin'], [['Accept, ORIGIN'], 'Accept, ORIGIN'], [['*'], '*']] as const) {
+  for (const [given, expected] of [[['accept', 'cookie'], 'accept, cookie, Origin'], [['Accept, ORIGIN'], 'Accept, ORIGIN'], [['Accept,Origin , Cookie'], 'Accept,Origin , Cookie'], [['X-Origin'], 'X-Origin, Origin'], [['*'], '*']] as const) {
     vary = [...given]
     t.equal((await request(port, 'GET', '/', [HOST])).headers.vary, expected)
   }
+})
+
+t.test('headers that are meant for one hop, or decided on, go no further', async t => {
+  const asked = { headers: {}, ip: '10.0.0.1', host: 'a', protocol: 'https' }
+  const forwarded = { 'x-forwarded-for': '10.0.0.1', 'x-forwarded-host': 'a', 'x-forwarded-proto': 'https', via: '1.1 gw' }
+  const dropped = [
+    'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings',
+    'origin', 'expect', 'forwarded', 'sec-fetch-site', 'sec-fetch-user', 'x-forwarded-prefix', 'x-forwarded-for'
+  ]
+  const headers = { ...Object.fromEntries(dropped.map(name => [name, 'x'])), accept: 'y', host: 'upstream', 'x-origin': 'z' }
+  t.same(toUpstream(asked, headers, '1.1 gw'), { accept: 'y', host: 'upstream', 'x-origin': 'z', ...forwarded })
+  t.same(toUpstream({ ...asked, ips: ['10.0.0.1', '10.0.0.2', '6.6.6.6'] }, {}, '1.1 gw')['x-forwarded-for'], '6.6.6.6, 10.0.0.2, 10.0.0.1')
+
+  t.equal(toUpstream(asked, { via: '1.1 other' }, '1.1 gw').via, '1.1 other, 1.1 gw')
+
+  const socket = { ...asked, headers: { host: 'gateway', 'sec-websocket-key': 'k', 'sec-websocket-version': '13', authorization: 'b', origin: 'o' } }
+  t.same(toUpstreamSocket(socket, '1.1 gw'), { authorization: 'b', ...forwarded }, 'a WebSocket')
+
+  const target = { origin: 'http://up:5000', host: 'up:5000', path: '', headersTimeout: 0, ca: undefined }
+  const answer = (headers: IncomingHttpHeaders) => fromUpstream(headers, asked, target, true)
+  t.same(answer({ connection: 'close, X-Hop ,x-other', 'x-hop': '1', 'x-other': '2', etag: '3' }), { etag: '3', vary: 'Origin' })
+  t.same(answer({ etag: '3' }), { etag: '3', vary: 'Origin' })
+  for (const [location, expected] of [
+    ['HTTP://UP:5000/a', 'https://a/a'], ['/login?next=http://up:5000/b', '/login?next=http://up:5000/b'], ['http://up:5001/a', 'http://up:5001/a']
+  ] as const) t.equal(answer({ location }).location, expected, location)
 })
 
 t.test('redirects to the upstream lead to the gateway', async t => {
@@ -186,6 +216,20 @@ t.test('the trace renderer of notebooks may be framed by anyone, nothing else', 
   }
 })
 
+t.test('a gateway whose upstream leads back to it says so, and does not ask itself for ever', async t => {
+  let port = 0
+  const back = await upstream(t, ({ headers, url }, response) => {
+    fetch(`http://127.0.0.1:${port}${url}`, { headers: { via: headers.via ?? '' } })
+      .then(async answer => { response.writeHead(answer.status).end(await answer.text()) })
+  })
+  const { port: own } = await gateway(t, { upstream: back })
+  port = own
+  t.match(await request(port, 'GET', '/', [HOST]), { status: 508, body: /FST_MLFLOW_SECURITY_LOOP.*MLFLOW_TRACKING_URI/ })
+  const { listener } = recorder()
+  port = (await gateway(t, { upstream: await upstream(t, listener) })).port
+  t.equal((await request(own, 'GET', '/', [HOST])).status, 200, 'another gateway behind it is fine')
+})
+
 t.test('plugins, hooks and routes that are added to it come before the proxy', async t => {
   const { seen, listener } = recorder()
   const app = createGateway({ upstream: await upstream(t, listener) })
@@ -214,11 +258,18 @@ t.test('a wrong setting is said before anything listens', async t => {
     [{ upstream: 'sqlite:///m.db' }, /is no http or https URL\. Allowed: .*path\.$/],
     [{ upstream: 'databricks' }, /Did you mean "http:\/\/databricks"\?$/],
     [{ upstream: 'http://user:pass@host:1/' }, /^upstream[^:]*: "http:\/\/\*\*\*@host:1" carries credentials.*Did you mean "http:\/\/host:1"\?$/],
+    [{ upstream: 'http://user@host' }, /carries credentials/],
+    [{ upstream: 'http://:pass@host' }, /carries credentials/],
+    [{ upstream: 'host:80/a/b' }, /Did you mean "http:\/\/host:80\/a\/b"\?$/],
     [{ upstream: 'http://host/a?b' }, /has a query or a fragment.*Did you mean "http:\/\/host\/a"\?$/],
     [{ upstream: 'http://host/#b' }, /has a query or a fragment/],
     [{ upstream: 'http://a', staticPrefix: 'mlflow/' }, /^staticPrefix \(--static-prefix\): "mlflow\/" is no such path.*Did you mean "\/mlflow"\?$/],
     [{ upstream: 'http://a', staticPrefix: '/' }, /"\/" is no such path\. Allowed: .*: \/mlflow\.$/],
     [{ upstream: 'http://a', staticPrefix: '/a/:b' }, /is no such path\. Allowed: .*: \/mlflow\.$/],
+    [{ upstream: 'http://a', staticPrefix: '//mlflow//' }, /Did you mean "\/mlflow"\?$/],
+    [{ upstream: 'http://a', staticPrefix: '//' }, /"\/\/" is no such path\. Allowed: .*: \/mlflow\.$/],
+    [{ upstream: 'http://a', staticPrefix: 'x/mlflow' }, /Did you mean "\/x\/mlflow"\?$/],
+    [{ upstream: 'http://a', upstreamTimeout: 86_401 }, /86401 is no such number/],
     [{ upstream: 'http://a', upstreamTimeout: -1 }, /^upstreamTimeout \(--upstream-timeout\): -1 is no such number\. Allowed: seconds/],
     [{ upstream: 'http://a', upstreamTimeout: NaN }, /is no such number/],
     [{ upstream: 'http://a', fastify: { trustProxy: 'foo' } }, /^trustProxy \(--trust-proxy\): "foo" has an invalid IP address: foo\./],
@@ -232,6 +283,17 @@ t.test('a wrong setting is said before anything listens', async t => {
     code: 'FST_MLFLOW_SECURITY_MISSING_DEPENDENCY', message: 'The gateway needs leftpad, which is not installed: npm install leftpad (all that it needs: npm install --include=optional)'
   })
   await t.rejects(loadOptional('broken', async () => { throw new Error('broken') }), { message: 'broken' })
+})
+
+t.test('what the options of the gateway become', async t => {
+  t.match(resolveGatewayOptions({ upstream: 'https://MLflow.internal:443/base//', staticPrefix: '/a/b', upstreamTimeout: 86_400, xFrameOptions: 'DENY' }, {}), {
+    upstream: { origin: 'https://mlflow.internal', host: 'mlflow.internal', path: '/base', headersTimeout: 86_400_000 },
+    staticPrefix: '/a/b',
+    security: { healthRoutes: ['/a/b/health', '/a/b/version'], xFrameOptions: 'DENY' }
+  })
+  t.match(resolveGatewayOptions({ upstreamTimeout: 0.0001 }, { MLFLOW_TRACKING_URI: 'http://a:5000' }), {
+    upstream: { origin: 'http://a:5000', path: '', headersTimeout: 1 }, staticPrefix: ''
+  })
 })
 
 t.test('MLFLOW_TRACKING_URI names the upstream', async t => {

@@ -53,3 +53,12 @@ t.test('ten thousand ranges and wildcards: the right ones match, on their ports'
   t.notOk(globs.allows('app-300-x.company.com', 80))
   t.ok(globs.allows('app-300-x.company.com', 5000))
 })
+
+t.test('patterns with the same ends: any of them will do, on its port', async t => {
+  const globs = new GlobMatcher()
+  for (const [middle, port] of [['.a.', ANY_PORT], ['.b.', 80], ['.b.', 81]] as const) globs.add({ kind: 'glob', first: 'x', middle: [middle], last: 'y' }, port)
+  const cases: Array<[name: string, port: number, allowed: boolean]> = [
+    ['x.a.y', 1, true], ['x.b.y', 80, true], ['x.b.y', 81, true], ['x.b.y', 82, false], ['x.c.y', 80, false], ['xy', 80, false], ['y', 80, false], ['x', 80, false]
+  ]
+  for (const [name, port, allowed] of cases) t.equal(globs.allows(name, port), allowed, `${name}:${port}`)
+})

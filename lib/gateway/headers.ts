@@ -25,11 +25,12 @@ const REPLACED = new Set(['x-frame-options', 'x-content-type-options'])
 
 /**
  * The headers that the MLflow server gets: as they came, without those that its own checks would decide on, and with
- * X-Forwarded-* that say who asked. What a client says of itself there counts only where `trustProxy` says so.
+ * X-Forwarded-* that say who asked, and Via. What a client says of itself there counts only where `trustProxy` says so.
  *
  * @param headers - the request's, with the upstream's Host
+ * @param via - the gateway itself, as it stands in Via (RFC 9110 §7.6.3)
  */
-export function toUpstream (request: Asked, headers: IncomingHttpHeaders): IncomingHttpHeaders {
+export function toUpstream (request: Asked, headers: IncomingHttpHeaders, via: string): IncomingHttpHeaders {
   const passed: IncomingHttpHeaders = {}
   for (const name in headers) {
     if (HOP_BY_HOP.has(name) || DECIDED.has(name) || name.startsWith('sec-fetch-') || name.startsWith('x-forwarded-')) continue
@@ -38,12 +39,13 @@ export function toUpstream (request: Asked, headers: IncomingHttpHeaders): Incom
   passed['x-forwarded-for'] = request.ips === undefined ? request.ip : request.ips.toReversed().join(', ')
   passed['x-forwarded-host'] = request.host
   passed['x-forwarded-proto'] = request.protocol
+  passed.via = headers.via === undefined ? via : `${headers.via}, ${via}`
   return passed
 }
 
 /** The same for a WebSocket, whose handshake is made anew. */
-export function toUpstreamSocket (request: Asked): IncomingHttpHeaders {
-  const headers = toUpstream(request, request.headers)
+export function toUpstreamSocket (request: Asked, via: string): IncomingHttpHeaders {
+  const headers = toUpstream(request, request.headers, via)
   for (const name of Object.keys(headers)) {
     if (name === 'host' || name.startsWith('sec-websocket-')) delete headers[name]
   }

@@ -1,7 +1,8 @@
+import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyHttpProxyOptions } from '@fastify/http-proxy'
 import type { FastifyInstance } from 'fastify'
-import { BodyNotAllowedError, UpstreamTimeoutError, UpstreamUnreachableError } from '../errors.js'
+import { BodyNotAllowedError, LoopError, UpstreamTimeoutError, UpstreamUnreachableError } from '../errors.js'
 import { SIGNAL, createClient, hangUpSignal } from './client.js'
 import type { UpstreamClient } from './client.js'
 import { fromUpstream, toUpstream, toUpstreamSocket } from './headers.js'
@@ -41,9 +42,10 @@ export function continueWhenAllowed (app: FastifyInstance): void {
 }
 
 function proxyOptions (upstream: Upstream, client: UpstreamClient, replacesHeaders: boolean): FastifyHttpProxyOptions {
+  const via = `1.1 mlflow-gateway-${randomBytes(4).toString('hex')}`
   const wsClientOptions = {
     ...(upstream.ca === undefined ? {} : { ca: upstream.ca }),
-    rewriteRequestHeaders: (_headers: unknown, request: Asked) => toUpstreamSocket(request)
+    rewriteRequestHeaders: (_headers: unknown, request: Asked) => toUpstreamSocket(request, via)
   }
   return {
     upstream: upstream.origin + (upstream.path || '/'),
@@ -53,11 +55,13 @@ function proxyOptions (upstream: Upstream, client: UpstreamClient, replacesHeade
     preRewrite: originForm,
     internalRewriteLocationHeader: false,
     replyOptions: {
-      rewriteRequestHeaders: (request, headers) => Object.assign(toUpstream(request, headers), { [SIGNAL]: hangUpSignal(request.raw) }),
+      rewriteRequestHeaders: (request, headers) =>
+        Object.assign(toUpstream(request, headers, via), { [SIGNAL]: hangUpSignal(request.raw) }),
       rewriteHeaders: (headers, request) => fromUpstream(headers, request, upstream, replacesHeaders),
       onError: (reply, { error }) => { if (!reply.raw.destroyed) reply.send(explain(error)) }
     },
     handler (request, reply, target, options) {
+      if (request.headers.via?.includes(via) === true) throw new LoopError()
       if (hasLostBody(request)) throw new BodyNotAllowedError()
       return reply.from(target, options)
     },
