@@ -22,12 +22,14 @@ t.test('a route has its own X-Frame-Options, by override or by its handler', asy
   for (const [url, frameOptions] of routes) app.get(url, { config: { mlflowSecurity: { frameOptions } } }, (_request, reply) => { reply.send('ok') })
   app.get('/false', { config: { mlflowSecurity: false } }, (_request, reply) => { reply.send('ok') })
   app.get('/handler', (_request, reply) => { reply.header(FRAME_OPTIONS, 'DENY').header('x-content-type-options', 'own').header(CSP, "frame-ancestors 'none'").send('ok') })
+  app.get('/wider', (_request, reply) => { reply.header(CSP, 'frame-ancestors https://own').send('ok') })
   const cases: Array<[url: string, frameOptions: string | undefined, policy: string | undefined]> = [
     ['/early', undefined, undefined],
     ['/none', undefined, undefined],
     ['/deny', 'DENY', undefined],
     ['/false', undefined, undefined],
     ['/handler', 'DENY', "frame-ancestors 'none'"],
+    ['/wider', 'SAMEORIGIN', 'frame-ancestors https://own'],
     ['/nowhere', 'SAMEORIGIN', "frame-ancestors 'self' https://nb"]
   ]
   for (const [url, frameOptions, policy] of cases) {

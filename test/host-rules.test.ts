@@ -14,6 +14,7 @@ t.test('what each entry allows, and what it does not', async t => {
     ['mlflow.company.com:5000', ['mlflow.company.com:5000'], ['mlflow.company.com', 'mlflow.company.com:5001']],
     ['a:80', ['a:80', 'a'], ['a:443']],
     ['a:443', ['a:443', 'a'], ['a:80']],
+    ['a:65535', ['a:65535'], ['a:65534']],
     ['localhost:*', ['localhost', 'localhost:1'], ['x.localhost']],
     ['*.company.com', ['a.company.com', 'a.b.company.com:1'], ['company.com', 'acompany.com', '1.2.3.4', 'a.company.com.evil.com']],
     ['*.company.com:5000', ['a.company.com:5000'], ['a.company.com', 'a.company.com:1']],
@@ -33,6 +34,7 @@ t.test('what each entry allows, and what it does not', async t => {
     ['192.168.*.*', ['192.168.7.8'], ['192.169.0.1']],
     ['10.*', ['10.1.2.3'], ['10.evil.com', '11.0.0.1']],
     ['172.16.*', ['172.16.0.1'], ['172.17.0.1']],
+    ['10.255.*', ['10.255.0.1'], ['10.254.0.1']],
     ['10.0.0.0/8', ['10.255.255.255', '[::ffff:10.0.0.1]'], ['11.0.0.0', '10.evil.com']],
     ['fd00::/8', ['[fdff::1]'], ['[fe00::1]']],
     ['::/16', ['[::1]'], ['127.0.0.1', '[::ffff:127.0.0.1]']],
@@ -83,6 +85,7 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['*.', /names nothing/],
     ['[fd00::/8]', /has a path/],
     ['mlflow?.company.com', /the only wildcard is "\*"/, 'mlflow*.company.com'],
+    ['mlflow??.company.com', /the only wildcard is "\*"/, 'mlflow*.company.com'],
     ['mlflow[0-9].company.com', /the only wildcard is "\*"/, 'mlflow*.company.com'],
     ['a.com b.com', /separated by commas/, 'a.com,b.com'],
     ['fe80::1%eth0', /zone id/, 'fe80::1'],
@@ -95,13 +98,14 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['fd00::/129', /prefix length: 129 is not from 0 to 128/],
     ['::ffff:10.0.0.0/95', /prefix length: 95 is not from 96 to 128/],
     ['company.com/8', /has a path/, 'company.com'],
-    ['127.1', /no valid IPv4/],
+    ['127.1', /no valid IPv4.* \(192\.168\.\*\).* \(10\.0\.0\.0\/8\)/],
     ['10.0.2.555', /no valid IPv4/],
     ['127.0.0.01', /no valid IPv4/],
     ['192.168.1*', /no valid IPv4/],
     ['192.*.1.5', /no valid IPv4/],
     ['192.168.1.1.*', /no valid IPv4/],
     ['256.*', /no valid IPv4/],
+    ['10.256.*', /no valid IPv4/],
     ['1.2.3.*.*', /no valid IPv4/],
     ['10*', /no valid IPv4/],
     ['a..b', /no valid host name/],
@@ -125,7 +129,7 @@ t.test('a wrong entry stops the start, with the fix', async t => {
 })
 
 t.test('a list that lets in names which anyone can register warns', async t => {
-  for (const entry of ['*', '*.com', '*com', '*company.com', 'mlflow.*']) t.equal(compileHostRules([entry]).warnings.length, 1, entry)
+  for (const entry of ['*', '*.com', '*com', '*company.com', '*localhost', 'mlflow.*']) t.equal(compileHostRules([entry]).warnings.length, 1, entry)
   for (const entry of ['*.company.com', '*.localhost', 'mlflow-*.company.com', '192.168.*', 'a']) t.same(compileHostRules([entry]).warnings, [], entry)
 })
 

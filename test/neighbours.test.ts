@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
 import staticFiles from '@fastify/static'
@@ -27,6 +29,19 @@ t.test('@fastify/websocket: a foreign page gets no socket', async t => {
   t.equal(await upgrade(port, '/ws', [EVIL, ['Origin', 'http://evil.com']]), 403)
   await app.close() // would wait for ever on the sockets of refused upgrades
   t.pass('refused WebSockets leave no socket behind')
+})
+
+t.test('a refused WebSocket is hung up on, even where its page never does', async t => {
+  const { app } = createApp(t)
+  app.register(mlflowSecurity)
+  app.register(websocket)
+  const port = await listen(app)
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  t.teardown(() => socket.destroy())
+  socket.write('GET / HTTP/1.1\r\nHost: evil.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  await once(socket.resume(), 'end')
+  await new Promise(resolve => setTimeout(resolve, 20))
+  t.equal(await promisify(app.server.getConnections).call(app.server), 0)
 })
 
 t.test('@fastify/static: files are protected like everything else', async t => {
@@ -80,7 +95,7 @@ t.test('registered inside a prefix, it protects the whole server', async t => {
 t.test('registered twice, on whichever instances: a coded error', async t => {
   const { app } = createApp(t)
   await app.register(mlflowSecurity)
-  await t.rejects(async () => app.register(mlflowSecurity), { code: 'FST_MLFLOW_SECURITY_ALREADY_REGISTERED', message: /register it once/ })
+  await t.rejects(async () => app.register(mlflowSecurity), { code: 'FST_MLFLOW_SECURITY_ALREADY_REGISTERED', message: /is registered already.*register it once/ })
   const nested = createApp(t).app
   nested.register(async app => { await app.register(mlflowSecurity) })
   nested.register(async app => { await app.register(mlflowSecurity) })
@@ -90,7 +105,7 @@ t.test('registered twice, on whichever instances: a coded error', async t => {
 t.test('@fastify/cors is registered already: a coded error that says how to pass its options', async t => {
   const { app } = createApp(t)
   await app.register(cors, { maxAge: 600 })
-  await t.rejects(async () => app.register(mlflowSecurity), { code: 'FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED', message: /\{ cors: \{ maxAge: 600/ })
+  await t.rejects(async () => app.register(mlflowSecurity), { code: 'FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED', message: /^@fastify\/cors .*is registered already.*\{ cors: \{ maxAge: 600/ })
   t.notOk(app.hasDecorator('mlflowSecurity'))
 })
 

@@ -47,6 +47,8 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['//app.company.com', /has no scheme/, 'https://app.company.com'],
     ['localhost:3000', /has no scheme/, 'http://localhost:3000'],
     ['127.0.0.1:3000', /has no scheme/, 'http://127.0.0.1:3000'],
+    ['not-localhost.company.com', /has no scheme/, 'https://not-localhost.company.com'],
+    ['app.company.com//ui', /has no scheme/, ''],
     ['@default2', /no list that has a name/, '@default'],
     ['https://app.company.com/', /path or a trailing slash/, 'https://app.company.com'],
     ['https://app.company.com/ui', /path or a trailing slash/, 'https://app.company.com'],
@@ -54,10 +56,12 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['https://user@app.company.com', /userinfo/, 'https://app.company.com'],
     ['https://app.company.com:x', /no valid port/, 'https://app.company.com'],
     ['https://.company.com', /begins with a dot/, 'https://company.com,https://*.company.com'],
+    ['https:// a.com  b.com', /white space/, 'https://a.com,https://b.com'],
     ['https://', /has no host/],
     ['http://::1', /IPv6 address without brackets/, 'http://[::1]'],
     ['http://127.1', /no valid IPv4/],
     ['*://app.company.com', /has no scheme/, 'https://app.company.com'],
+    ['http*://app.company.com', /has no scheme/, 'https://app.company.com'],
     ['wss://app.company.com', /is of a socket/, 'https://app.company.com'],
     ['ws://app.company.com:3000', /is of a socket/, 'http://app.company.com:3000'],
     ['https:app.com', /has no scheme/, ''],
@@ -89,6 +93,9 @@ t.test('frameAncestors becomes a directive of the Content-Security-Policy', asyn
   for (const entry of ['@default', "'none'", 'self', 'null']) {
     t.throws(() => compileFrameAncestors([entry]), { message: /^frameAncestors \(--frame-ancestors\): (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
   }
+  for (const entry of ['https://nb-*.company.com', 'http://192.168.*', 'http://[::1]']) {
+    t.throws(() => compileFrameAncestors([entry]), { message: /Content-Security-Policy: "\*" .*ranges nor IPv6/ }, `${entry}: why`)
+  }
   for (const entry of ['notebook.company.com', 'https://nb-*.company.com', 'http://192.168.*', 'http://[::1]', '*', "'none'", 'https://a; script-src *', 'https://a b']) {
     t.throws(() => compileFrameAncestors([entry]), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors \(--frame-ancestors\): "/ }, entry)
   }
@@ -100,6 +107,7 @@ t.test("a route's own frameOptions go before the frame-ancestors of a plugin", a
   t.equal(overrideFrameAncestors(policy, 'DENY'), "default-src 'self';frame-ancestors 'none';img-src *".replace("';f", "'; f"))
   t.equal(overrideFrameAncestors("frame-ancestors 'none'", 'SAMEORIGIN'), "frame-ancestors 'self'")
   t.equal(overrideFrameAncestors(["frame-ancestors 'self'", 'img-src *'], 'NONE'), 'img-src *')
+  t.equal(overrideFrameAncestors(["frame-ancestors 'self'", 'img-src *'], 'DENY'), "frame-ancestors 'none', img-src *")
   t.equal(overrideFrameAncestors("frame-ancestors 'self'", 'NONE'), '')
   t.equal(overrideFrameAncestors("default-src 'self'", 'NONE'), undefined)
 })

@@ -12,7 +12,8 @@ t.test('a route is exempt from one check, or from all', async t => {
     if (setUp) await app.register(mlflowSecurity)
     const routes: Array<[url: string, config: FastifyContextConfig]> = [
       ['/host', { mlflowSecurity: { host: false } }], ['/origin', { mlflowSecurity: { origin: false } }], ['/both', { mlflowSecurity: { host: false, origin: false } }],
-      ['/false', { mlflowSecurity: false }], ['/undefined', {}], ['/empty', { mlflowSecurity: {} }], ['/param/:x', { mlflowSecurity: { host: false } }]
+      ['/false', { mlflowSecurity: false }], ['/undefined', { mlflowSecurity: undefined }], ['/empty', { mlflowSecurity: {} }],
+      ['/unset', { mlflowSecurity: { host: undefined, origin: undefined, frameOptions: undefined } }], ['/param/:x', { mlflowSecurity: { host: false } }]
     ]
     for (const [url, config] of routes) app.post(url, { config }, (_request, reply) => { reply.send('ok') })
     if (!setUp) await app.register(mlflowSecurity)
@@ -20,7 +21,8 @@ t.test('a route is exempt from one check, or from all', async t => {
       ['/host', evil, 200], ['/host', foreign, 403], ['/host', { ...evil, ...foreign }, 403],
       ['/origin', evil, 403], ['/origin', foreign, 200], ['/origin', { ...evil, ...foreign }, 403],
       ['/both', { ...evil, ...foreign }, 200], ['/false', { ...evil, ...foreign }, 200], ['/false', { host: 'a b' }, 200],
-      ['/undefined', evil, 403], ['/undefined', foreign, 403], ['/empty', evil, 403], ['/param/x', evil, 200], ['/param/', evil, 200], ['/param', evil, 403]
+      ['/undefined', evil, 403], ['/undefined', foreign, 403], ['/empty', evil, 403], ['/unset', evil, 403], ['/unset', foreign, 403],
+      ['/param/x', evil, 200], ['/param/', evil, 200], ['/param', evil, 403]
     ]
     for (const [url, headers, status] of cases) {
       t.equal((await app.inject({ method: 'POST', url, headers })).statusCode, status, `${url}, ${JSON.stringify(headers)}, registered ${registered} the plugin`)
@@ -38,7 +40,7 @@ t.test('a wrong override stops the registration of the route', async t => {
       code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG', message: /^Route "\/x": config\.mlflowSecurity is .*Allowed: false, or an object/
     }, JSON.stringify(mlflowSecurity))
   }
-  for (const cors of [{ origin: '*' }, { credentials: true }, { delegator: () => {} }, { hook: 'preHandler' }]) {
+  for (const cors of [{ origin: '*' }, { origin: '*', maxAge: 1 }, { credentials: true }, { delegator: () => {} }, { hook: 'preHandler' }]) {
     const config: Record<string, unknown> = { cors }
     t.throws(() => app.get('/x', { config }, () => ''), { code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG', message: /config\.cors is/ }, JSON.stringify(cors))
   }

@@ -59,12 +59,13 @@ t.test('settings by option, by documented variable, as an option by that name', 
     ['health routes', { healthRoutes: '/ping, /ready' }, {}, { healthRoutes: ['/ping', '/ready'] }],
     ['no health routes', { healthRoutes: [] }, {}, { healthRoutes: [] }],
     ['frame ancestors', { frameAncestors: 'https://a,https://b' }, {}, { frameAncestors: ['https://a', 'https://b'] }],
+    ['@default of frame ancestors, which have none: the entry stays, to be refused', { frameAncestors: '@default' }, {}, { frameAncestors: ['@default'] }],
     ['cors', { cors: { maxAge: 600, exposedHeaders: ['etag'] } }, {}, { cors: { maxAge: 600, exposedHeaders: ['etag'] } }],
     ['cors, undefined is unset', untyped({ cors: { maxAge: undefined, preflight: undefined, methods: 'GET, PUT' } }), {}, { cors: { methods: 'GET, PUT' } }],
     ["the app's own configuration", untyped({ PORT: 3000, DATABASE_URL: 'x', CORS: 'x', ALLOWED_HOSTS: 'x', MLFLOW_SERVER_ALLOWED_HOSTS: 'a' }), {}, { allowedHosts: ['a'] }]
   ]
   for (const [name, options, environment, expected] of cases) {
-    t.same(resolveSettings(options, environment), { ...DEFAULTS, ...expected }, name)
+    t.strictSame(resolveSettings(options, environment), { ...DEFAULTS, ...expected }, name)
   }
 })
 
@@ -84,12 +85,17 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
     [{}, /^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS, --x-frame-options\): "SAME-ORIGIN" .*Did you mean "SAMEORIGIN"\?$/, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'SAME-ORIGIN' }],
     [{ xFrameOptions: 'ALLOWALL' }, /^xFrameOptions .*"ALLOWALL" .*Did you mean "NONE"\?$/],
     [{ xFrameOptions: 'ALLOW-FROM https://a' }, /^xFrameOptions .*"ALLOW-FROM https:\/\/a" is not allowed.*Did you mean "frameAncestors: https:\/\/a"\?$/],
-    [{ xFrameOptions: 'x' }, /^xFrameOptions .*"x" .*Allowed: "SAMEORIGIN", "DENY" or "NONE"/],
+    [{ xFrameOptions: ' allow-from: https://a' }, /^xFrameOptions .*Did you mean "frameAncestors: https:\/\/a"\?$/],
+    ...['x', 'DISALLOW', 'nosniff'].map((xFrameOptions): [Record<string, unknown>, RegExp] =>
+      [{ xFrameOptions }, new RegExp(`^xFrameOptions .*"${xFrameOptions}" .*Allowed: "SAMEORIGIN", "DENY" or "NONE"\\.$`)]),
     [{ xFrameOptions: ['DENY', 'NONE'] }, /^xFrameOptions .*\["DENY","NONE"\] has the wrong type/],
     [{ xFrameOptions: '' }, /^xFrameOptions .*"" is empty/],
     [{}, /^disableSecurityMiddleware \(MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE, --disable-security-middleware\): "yes" .*Did you mean "true"\?$/, { MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: 'yes' }],
     [{ disableSecurityMiddleware: 'Off' }, /^disableSecurityMiddleware .*Did you mean "false"\?$/],
-    [{ disableSecurityMiddleware: 'maybe' }, /^disableSecurityMiddleware .*"maybe" .*Allowed: true or false\.$/],
+    [{ disableSecurityMiddleware: 'enable' }, /^disableSecurityMiddleware .*Did you mean "true"\?$/],
+    [{ disableSecurityMiddleware: 'disable' }, /^disableSecurityMiddleware .*Did you mean "false"\?$/],
+    ...['maybe', 'probably', 'on request', 'unknown', 'never'].map((disableSecurityMiddleware): [Record<string, unknown>, RegExp] =>
+      [{ disableSecurityMiddleware }, new RegExp(`^disableSecurityMiddleware .*"${disableSecurityMiddleware}" .*Allowed: true or false\\.$`)]),
     [{ disableSecurityMiddleware: '' }, /^disableSecurityMiddleware .*"" is empty/],
     [{ reportOnly: 1 }, /^reportOnly \(--report-only\): 1 has the wrong type/],
     [{ healthRoutes: 'health' }, /^healthRoutes: "health" is no route URL.*Did you mean "\/health"\?$/],
@@ -114,10 +120,12 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
 t.test('an unknown option stops the start', async t => {
   const cases: Array<[name: string, meant?: string]> = [
     ['allowedHost', 'allowedHosts'], ['allowed-hosts', 'allowedHosts'], ['corsAllowedOrigin', 'corsAllowedOrigins'],
-    ['MLFLOW_SERVER_ALLOWED_HOST', 'MLFLOW_SERVER_ALLOWED_HOSTS'], ['hosts'], ['prefix']
+    ['AllowedHosts', 'allowedHosts'], ['allowedHOSTS', 'allowedHosts'], ['MLFLOW_SERVER_ALLOWED_HOST', 'MLFLOW_SERVER_ALLOWED_HOSTS'], ['hosts'], ['prefix']
   ]
   for (const [name, meant] of cases) {
-    const message = meant === undefined ? new RegExp(`^Unknown option "${name}"\\. Allowed`) : new RegExp(`^Unknown option "${name}"\\. Did you mean "${meant}"\\?`)
+    const fix = meant === undefined ? '' : ` Did you mean "${meant}"\\?`
+    const allowed = 'Allowed: allowedHosts, .*, cors, and .* MLFLOW_SERVER_ALLOWED_HOSTS, .*capitals.* left alone'
+    const message = new RegExp(`^Unknown option "${name}"\\.${fix} ${allowed}`)
     t.throws(() => resolveSettings(untyped({ [name]: 'a' }), {}), { code: 'FST_MLFLOW_SECURITY_UNKNOWN_OPTION', message }, name)
   }
 })
@@ -135,8 +143,10 @@ t.test("the settings are frozen, and the caller's objects stay as they are", asy
 })
 
 t.test('an error inside env-schema that is none of the value is passed on', async t => {
-  const options = { cors: { get maxAge (): number { throw new Error('getter') } } }
-  t.throws(() => resolveSettings(options, {}), { message: 'getter' })
+  for (const error of [new Error('getter'), Object.assign(new Error('validation of another'), { errors: [{ instancePath: '/PORT' }] })]) {
+    const options = { cors: { get maxAge (): number { throw error } } }
+    t.throws(() => resolveSettings(options, {}), error, error.message)
+  }
 })
 
 t.test('nothing is half-applied: a wrong entry leaves no trace on the server', async t => {
