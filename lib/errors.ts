@@ -26,7 +26,7 @@ export const MissingDependencyError = startError('FST_MLFLOW_SECURITY_MISSING_DE
 const gatewayError = (code: string, message: string, statusCode: number) => createError(code, message, statusCode, Error, false)
 
 export const UpstreamUnreachableError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE',
-  'The MLflow server behind this gateway cannot be reached. Is it running? The log of the gateway says more.', 502)
+  'The MLflow server behind this gateway cannot be reached, or gives no answer that makes sense. Is it running? The gateway\'s log says more.', 502)
 export const UpstreamTimeoutError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_TIMEOUT',
   'The MLflow server behind this gateway has not answered in time. The limit is upstreamTimeout (--upstream-timeout).', 504)
 export const LoopError = gatewayError('FST_MLFLOW_SECURITY_LOOP',

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
 import { check } from '../lib/cli/check.js'
 import { checkFlags, serveFlags } from '../lib/cli/flags.js'
 import { help } from '../lib/cli/help.js'
@@ -146,6 +147,17 @@ t.test('it starts, says what it does in JSON lines, protects, and ends when its 
   t.match(answer, /^HTTP\/1\.1 200 OK[^]*slow/, 'a running request finishes')
   t.same(await once(child, 'close'), [0, null])
   t.equal(said.err, '')
+})
+
+t.test('open WebSockets do not keep it from ending', async t => {
+  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  await once(sockets, 'listening')
+  t.teardown(() => sockets.close())
+  const { child, port } = await listening(t, ['--upstream', `http://127.0.0.1:${(sockets.address() as AddressInfo).port}`])
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/`)
+  await once(socket, 'open')
+  child.kill('SIGTERM')
+  t.same(await once(child, 'close'), [0, null])
 })
 
 t.test('an upstream elsewhere may have the same port', async t => {

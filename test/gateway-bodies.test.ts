@@ -154,7 +154,7 @@ t.test('an upstream that is down or hangs up is a 502 in words, and one that is 
 
   for (const target of ['http://127.0.0.1:1', `http://127.0.0.1:${hangsUp.port}`, 'http://nothing.invalid']) {
     const { port, lines } = await gateway(t, { upstream: target })
-    t.match(await refusal(fetch(`http://127.0.0.1:${port}/`)), { status: 502, code, message: /cannot be reached\. Is it running\?/ }, target)
+    t.match(await refusal(fetch(`http://127.0.0.1:${port}/`)), { status: 502, code, message: /cannot be reached, or gives no answer that makes sense\. Is it running\?/ }, target)
     t.match(lines.find(({ level }) => level === 40), { err: { code: /ECONNREFUSED|UND_ERR_SOCKET|ENOTFOUND/ } }, 'the log says why')
     t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 502, 'the gateway lives on')
   }
@@ -162,6 +162,50 @@ t.test('an upstream that is down or hangs up is a 502 in words, and one that is 
   t.equal((await fetch(`http://127.0.0.1:${patient.port}/`)).status, 200)
   const impatient = await gateway(t, { upstream: slow, upstreamTimeout: 0.2 })
   t.match(await refusal(fetch(`http://127.0.0.1:${impatient.port}/`)), { status: 504, code: 'FST_MLFLOW_SECURITY_UPSTREAM_TIMEOUT' })
+})
+
+t.test('an upstream that misbehaves is a 502, or an answer that ends early, and the gateway lives on', async t => {
+  let bytes = ''
+  const server = createSocketServer(socket => {
+    socket.on('error', () => {}).once('data', () => socket.end(bytes, 'latin1'))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = await gateway(t, { upstream: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+  const cases: Array<[name: string, bytes: string, status: number, body: string | RegExp]> = [
+    ['no HTTP', 'garbage', 502, /UPSTREAM_UNREACHABLE/],
+    ['status 999', 'HTTP/1.1 999 X\r\ncontent-length: 0\r\n\r\n', 502, /UPSTREAM_UNREACHABLE/],
+    ['status 099', 'HTTP/1.1 099 X\r\ncontent-length: 0\r\n\r\n', 502, /UPSTREAM_UNREACHABLE/],
+    ['101 that nobody asked for', 'HTTP/1.1 101 X\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n', 502, /UPSTREAM_UNREACHABLE/],
+    ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok', 502, /UPSTREAM_UNREACHABLE/],
+    ['headers beyond measure', `HTTP/1.1 200 OK\r\nx: ${'a'.repeat(100_000)}\r\n\r\n`, 502, /UPSTREAM_UNREACHABLE/],
+    ['less than it said', 'HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nok', 200, /^ok$/],
+    ['a second answer behind the first', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\nevil', 200, /^ok$/],
+    ['a hint before the answer', 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok', 200, /^ok$/],
+    ['a body until it closes', 'HTTP/1.0 200 OK\r\n\r\nok', 200, /ok/],
+    ['a body where there is none', 'HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello', 204, /^$/],
+    ['our own headers named for one hop', 'HTTP/1.1 200 OK\r\nconnection: close, x-frame-options, vary\r\ncontent-length: 2\r\n\r\nok', 200, /^ok$/]
+  ]
+  for (const [name, answer, status, body] of cases) {
+    bytes = answer
+    const { headers, ...rest } = await request(port, 'GET', '/', [HOST])
+    t.match(rest, { status, body }, name)
+    t.match(headers, { 'x-frame-options': 'SAMEORIGIN', vary: /Origin/ }, `${name}: with our headers`)
+  }
+})
+
+t.test('what would smuggle a request through is refused, or made unambiguous', async t => {
+  const { seen, listener } = recorder()
+  const { port } = await gateway(t, { upstream: await upstream(t, listener) })
+  const post = 'POST /x HTTP/1.1\r\nHost: localhost\r\n'
+  for (const head of ['Content-Length: 5\r\nTransfer-Encoding: chunked', 'Transfer-Encoding: xchunked', 'Content-Length: 0\r\nContent-Length: 5', 'Content-Length: +5']) {
+    t.match(await send(port, `${post}${head}\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n`), /^HTTP\/1\.1 400 /, head)
+  }
+  t.same(seen, [])
+  await send(port, `${post}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3;a=b\r\nabc\r\n0\r\nX-Trailer: t\r\n\r\n`)
+  await send(port, `${post}Content-Length: 3\r\nConnection: close, host, content-length, x-forwarded-for\r\n\r\nabc`)
+  t.match(seen, [{ body: 'abc' }, { body: 'abc', headers: { 'x-forwarded-for': '127.0.0.1' } }])
+  t.equal(seen.length, 2)
 })
 
 t.test('WebSockets pass when they are allowed, with their headers', async t => {
