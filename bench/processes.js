@@ -52,7 +52,7 @@ export async function startNginx (upstream) {
   writeFileSync(join(folder, 'nginx.conf'), `daemon off; pid ${folder}/pid; worker_processes 1; error_log ${folder}/error.log;
 events { worker_connections 4096; }
 http {
-  access_log ${folder}/access.log; ${paths}
+  access_log ${folder}/access.log; keepalive_requests 10000000; ${paths}
   map $http_host $host_allowed { default 0; "~^(localhost|[^:]+\\.localhost|127(\\.\\d+){3}|10(\\.\\d+){3}|192\\.168(\\.\\d+){2})(:\\d+)?$" 1; }
   map $http_origin $origin_allowed { default 0; "" 1; "~^https?://(localhost|[^:/]+\\.localhost|127(\\.\\d+){3})(:\\d+)?$" 1; }
   map "$request_method:$origin_allowed" $refused { default 0; "~^(POST|PUT|PATCH|DELETE):0$" 1; }

@@ -23,8 +23,8 @@ export async function run ({ rounds, full }) {
     'Fastify, this plugin': await start('ours')
   }
   const values = await takeTurns(
-    Object.fromEntries(Object.entries(servers).map(([name, { url }]) => [name, () => cost(url, full ? 3 : 1)])),
-    Math.min(rounds, full ? 9 : 5)
+    Object.fromEntries(Object.entries(servers).map(([name, { url }]) => [name, () => cost(url, full ? 2 : 1)])),
+    Math.min(rounds, full ? 7 : 5)
   )
   for (const server of Object.values(servers)) server.stop()
 
