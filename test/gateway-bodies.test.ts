@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { connect, createServer as createSocketServer } from 'node:net'
@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
+import { hangUpSignal } from '../lib/gateway/client.js'
 import { isWebSocket } from '../lib/gateway/upgrade.js'
 import { request, send, upgrade } from './fixtures/server.js'
 import { certificate, gateway, recorder, tlsUpstream, upstream } from './fixtures/upstream.js'
@@ -143,6 +144,22 @@ t.test('who hangs up ends the request on the other side too', async t => {
   t.equal((await request(port, 'GET', '/nothing', [['Host', 'evil.com']])).status, 403, 'the gateway lives on')
 })
 
+t.test('who has hung up already, or hangs up later, or asks again on the same connection', async t => {
+  const ask = (socket: EventEmitter & { destroyed: boolean }) => {
+    const request = Object.assign(new EventEmitter(), { socket, aborts: 0 })
+    hangUpSignal(request).on('abort', () => { request.aborts++ })
+    return request
+  }
+  const gone = ask(Object.assign(new EventEmitter(), { destroyed: true }))
+  await wait(0)
+  t.equal(gone.aborts, 1)
+  const socket = Object.assign(new EventEmitter(), { destroyed: false })
+  const [first, second] = [ask(socket), ask(socket)]
+  t.equal(socket.listenerCount('close'), 1, 'one listener for each connection')
+  socket.emit('close')
+  t.same([first.aborts, second.aborts], [0, 1], 'the last request is the one that is not answered')
+})
+
 t.test('an upstream that is down or hangs up is a 502 in words, and one that is slow is waited for', async t => {
   const closing = createSocketServer(socket => { socket.once('data', () => socket.destroy()) })
   closing.listen(0, '127.0.0.1')
@@ -231,6 +248,10 @@ t.test('WebSockets pass when they are allowed, with their headers', async t => {
   t.notOk(headers[0]?.origin)
   t.notOk(headers[0]?.['sec-fetch-site'])
   socket.close()
+
+  const loop = headers[0]?.via ?? ''
+  t.match(loop, /^1\.1 mlflow-gateway-/)
+  t.equal(await upgrade(port, '/ws', [HOST, ['Via', loop]]), 508, 'a WebSocket that leads back')
 
   const plain = await gateway(t, { upstream: target })
   t.equal(await upgrade(plain.port, '/health', [HOST]), 101, 'a health route is no trap either')

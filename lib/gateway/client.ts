@@ -46,8 +46,9 @@ const latest = new WeakMap<EventEmitter, EventEmitter>()
  *   connection, because an `AbortSignal` for each request costs more than all the checks together. (Of requests that are
  *   pipelined, the last one counts.)
  */
-export function hangUpSignal (request: EventEmitter & { readonly socket: EventEmitter }): EventEmitter {
+export function hangUpSignal (request: EventEmitter & { readonly socket: EventEmitter & { readonly destroyed: boolean } }): EventEmitter {
   const { socket } = request
+  if (socket.destroyed) queueMicrotask(() => request.emit('abort')) // who asked is gone before the client listens
   if (!latest.has(socket)) socket.once('close', () => latest.get(socket)?.emit('abort'))
   latest.set(socket, request)
   return request

@@ -60,10 +60,10 @@ function proxyOptions (upstream: Upstream, client: UpstreamClient, replacesHeade
       rewriteHeaders: (headers, request) => fromUpstream(headers, request, upstream, replacesHeaders),
       onError: (reply, { error }) => { if (!reply.raw.destroyed) reply.send(explain(error)) }
     },
-    handler (request, reply, target, options) {
-      if (request.headers.via?.includes(via) === true) throw new LoopError()
-      if (hasLostBody(request)) throw new BodyNotAllowedError()
-      return reply.from(target, options)
+    // WebSockets come by here too, and not by a handler.
+    preHandler (request, _reply, done) {
+      if (request.headers.via?.includes(via) === true) return done(new LoopError())
+      done(hasLostBody(request) ? new BodyNotAllowedError() : undefined)
     },
     wsClientOptions
   }
