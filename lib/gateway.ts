@@ -1,4 +1,5 @@
-import type { ServerOptions } from 'node:http'
+import type { IncomingMessage, ServerOptions } from 'node:http'
+import type { Socket } from 'node:net'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { invalidOption } from './errors.js'
@@ -26,7 +27,7 @@ const TRUST_PROXY = {
 export function createGateway (options: GatewayOptions = {}): FastifyInstance {
   const settings = resolveGatewayOptions(options, process.env)
   const app = createApp(options)
-  hangUpWhenClosing(app)
+  hangUpWhenClosing(app, options.tls === undefined ? 'connection' : 'secureConnection')
   app.register(mlflowSecurity, settings.security)
   beforeReady(app, () => {
     continueWhenAllowed(app)
@@ -64,9 +65,18 @@ function beforeReady (app: FastifyInstance, step: () => void): void {
   })
 }
 
-/** Fastify closes connections that are idle when it is told to; those that become so later would keep it from ending. */
-function hangUpWhenClosing (app: FastifyInstance): void {
+/**
+ * Fastify closes connections that are idle when it is told to. Those that become so later, and those that have never been
+ * used, as browsers and load balancers keep them ready, would keep it from ending.
+ */
+function hangUpWhenClosing (app: FastifyInstance, connected: 'connection' | 'secureConnection'): void {
+  const unused = new Set<Socket>()
+  app.server.on(connected, (socket: Socket) => { unused.add(socket); socket.once('close', () => unused.delete(socket)) })
+  for (const event of ['request', 'checkContinue', 'upgrade']) {
+    app.server.prependListener(event, ({ socket }: IncomingMessage) => { unused.delete(socket) })
+  }
   app.addHook('preClose', done => {
+    for (const socket of unused) socket.destroy()
     const timer = setInterval(() => app.server.closeIdleConnections(), 100)
     app.server.once('close', () => clearInterval(timer))
     done()

@@ -85,7 +85,14 @@ t.test('a wrong flag or setting is one clear line and exit code 2', async t => {
     [[...up, '--log-level', 'loud'], /^--log-level: "loud" is none\. Allowed: trace, debug, info, warn, error, fatal, silent\.$/],
     [[...up, '--upstream-timeout', '1m'], /^--upstream-timeout: "1m" is no number of seconds\.$/],
     [[...up, '--metrics', 'x'], /^--metrics: "x" is no port/],
-    [[...up, '--metrics', 'a b:1'], /^--metrics: "a b" is no address to listen on\. Allowed: 9464, 0\.0\.0\.0:9464, \[::1\]:9464\.$/],
+    [[...up, '--metrics', 'a b:1'], /^--metrics: "a b" is no address to listen on\. Allowed: 127\.0\.0\.1, 0\.0\.0\.0, \[::1\], a name\.$/],
+    [[...up, '--host', ''], /^--host: "" is no address to listen on/],
+    [[...up, '--host', '127.0.0.1:80'], /^--host: "127\.0\.0\.1:80" is no address/],
+    [[...up, '--upstream-timeout', '-1'], /^--upstream-timeout needs a value/],
+    [[...up, '--trust-proxy', ' '], /^--trust-proxy is empty/],
+    [[...up, '--static-prefix', '/a/..'], /^staticPrefix/],
+    [['--upstream', 'http://localhost.:5000', '--port', '5000'], /is where this gateway itself is to listen/],
+    [['--upstream', 'http://x.localhost:5000', '--port', '5000'], /is where this gateway itself is to listen/],
     [[...up, '--cert', join(folder, 'cert')], /^--cert and --key belong together: give both\.$/],
     [[...up, '--key', join(folder, 'key')], /^--cert and --key belong together/],
     [[...up, '--cert', join(folder, 'none'), '--key', join(folder, 'key')], /^--cert: ".*none" cannot be read: ENOENT/],
@@ -117,7 +124,7 @@ t.test('a wrong flag or setting is one clear line and exit code 2', async t => {
 
 t.test('--help and --version', async t => {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-  for (const args of [['--help'], ['check', '--help']]) t.same(await run(t, args), { code: 0, out: help(), err: '' })
+  for (const args of [['--help'], ['-h'], ['check', '--help']]) t.same(await run(t, args), { code: 0, out: help(), err: '' })
   for (const args of [['--version'], ['check', '--version']]) t.same(await run(t, args), { code: 0, out: `${version}\n`, err: '' })
   for (const flag of [...Object.keys(serveFlags), ...Object.keys(checkFlags)]) t.match(help(), `  --${flag}`)
   for (const line of help().split('\n')) t.ok(line.length <= 100, line)
@@ -156,6 +163,16 @@ t.test('open WebSockets do not keep it from ending', async t => {
   const { child, port } = await listening(t, ['--upstream', `http://127.0.0.1:${(sockets.address() as AddressInfo).port}`])
   const socket = new WebSocket(`ws://127.0.0.1:${port}/`)
   await once(socket, 'open')
+  child.kill('SIGTERM')
+  t.same(await once(child, 'close'), [0, null])
+})
+
+t.test('connections that were never used do not keep it from ending', async t => {
+  const { child, port } = await listening(t, ['--upstream', await echo(t), '--host', '::1'])
+  const socket = connect(port, '::1')
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  await request(port, 'GET', '/', [HOST]).catch(() => {})
   child.kill('SIGTERM')
   t.same(await once(child, 'close'), [0, null])
 })

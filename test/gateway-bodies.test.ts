@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events'
-import { request as httpRequest } from 'node:http'
+import { createServer as createHttpServer, request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { connect, createServer as createSocketServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
@@ -7,9 +7,11 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
-import { hangUpSignal } from '../lib/gateway/client.js'
+import { forget, hangUpSignal } from '../lib/gateway/client.js'
+import { createGateway } from '../lib/gateway.js'
 import { isWebSocket } from '../lib/gateway/upgrade.js'
-import { request, send, upgrade } from './fixtures/server.js'
+import { holdBack } from '../lib/gateway/websocket.js'
+import { listen, request, send, upgrade } from './fixtures/server.js'
 import { certificate, gateway, recorder, tlsUpstream, upstream } from './fixtures/upstream.js'
 
 const HOST = ['Host', 'localhost'] as const
@@ -154,10 +156,13 @@ t.test('who has hung up already, or hangs up later, or asks again on the same co
   await wait(0)
   t.equal(gone.aborts, 1)
   const socket = Object.assign(new EventEmitter(), { destroyed: false })
-  const [first, second] = [ask(socket), ask(socket)]
+  const [answered, second, third] = [ask(socket), ask(socket), ask(socket)]
+  forget(answered)
+  forget(ask(Object.assign(new EventEmitter(), { destroyed: false })))
+  forget(Object.assign(new EventEmitter(), { socket: new EventEmitter() }))
   t.equal(socket.listenerCount('close'), 1, 'one listener for each connection')
   socket.emit('close')
-  t.same([first.aborts, second.aborts], [0, 1], 'the last request is the one that is not answered')
+  t.same([answered.aborts, second.aborts, third.aborts], [0, 1, 1], 'all that are not answered')
 })
 
 t.test('an upstream that is down or hangs up is a 502 in words, and one that is slow is waited for', async t => {
@@ -201,6 +206,9 @@ t.test('an upstream that misbehaves is a 502, or an answer that ends early, and 
     ['a hint before the answer', 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok', 200, /^ok$/],
     ['a body until it closes', 'HTTP/1.0 200 OK\r\n\r\nok', 200, /ok/],
     ['a body where there is none', 'HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello', 204, /^$/],
+    ['nothing after its headers', 'HTTP/1.1 200 OK\r\ncache-control: max-age=9\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\n', 502, /UPSTREAM_UNREACHABLE/],
+    ['a length where there is no body', 'HTTP/1.1 304 Not Modified\r\netag: "e"\r\ncontent-length: 5\r\n\r\n', 304, /^$/],
+    ['headers that stand twice', 'HTTP/1.1 302 X\r\nconnection: close\r\nconnection: x-hop\r\nx-hop: 1\r\nlocation: /a\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n', 302, /^$/],
     ['our own headers named for one hop', 'HTTP/1.1 200 OK\r\nconnection: close, x-frame-options, vary\r\ncontent-length: 2\r\n\r\nok', 200, /^ok$/]
   ]
   for (const [name, answer, status, body] of cases) {
@@ -208,6 +216,8 @@ t.test('an upstream that misbehaves is a 502, or an answer that ends early, and 
     const { headers, ...rest } = await request(port, 'GET', '/', [HOST])
     t.match(rest, { status, body }, name)
     t.match(headers, { 'x-frame-options': 'SAMEORIGIN', vary: /Origin/ }, `${name}: with our headers`)
+    t.notOk(headers['x-hop'])
+    t.notOk(headers['cache-control'], `${name}: no cache keeps an error`)
   }
 })
 
@@ -223,6 +233,86 @@ t.test('what would smuggle a request through is refused, or made unambiguous', a
   await send(port, `${post}Content-Length: 3\r\nConnection: close, host, content-length, x-forwarded-for\r\n\r\nabc`)
   t.match(seen, [{ body: 'abc' }, { body: 'abc', headers: { 'x-forwarded-for': '127.0.0.1' } }])
   t.equal(seen.length, 2)
+})
+
+t.test('an upgrade that comes before its turn, or is reset, costs its own connection alone', async t => {
+  const target = await upstream(t, (request, response) => { setTimeout(() => response.end('late'), request.url === '/slow' ? 300 : 0) })
+  const { port } = await gateway(t, { upstream: target })
+  for (const upgrade of ['websocket', 'foo']) {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(`GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: evil.com\r\nConnection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`)
+    await wait(100)
+    socket.destroy()
+    t.equal((await request(port, 'GET', '/', [HOST])).status, 200, upgrade)
+  }
+
+  const app = createGateway({ upstream: target })
+  t.teardown(() => app.close())
+  app.addHook('onRequest', async () => { await wait(50) })
+  const waiting = await listen(app)
+  for (let i = 0; i < 5; i++) {
+    const socket = connect(waiting, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
+    await wait(10)
+    socket.resetAndDestroy()
+  }
+  await wait(100)
+  t.equal((await request(waiting, 'GET', '/', [HOST])).status, 200)
+})
+
+t.test('WebSockets whose upstream is down, refuses, or comes too late', async t => {
+  const open = async (upstream: string) => {
+    const { port, lines } = await gateway(t, { upstream })
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/`)
+    const [code, reason] = await once(socket, 'close')
+    return { code, reason: String(reason), warning: lines.find(({ level }) => level === 40) }
+  }
+  t.match(await open('http://127.0.0.1:1'), { code: 1011, reason: 'the upstream cannot be reached', warning: { code: 'ECONNREFUSED' } })
+  const tls = await certificate()
+  t.match(await open(await tlsUpstream(t, () => {}, tls)), { code: 1011, reason: 'the upstream cannot be reached', warning: { code: /CERT/ } })
+  let sockets = 0
+  const refusing = await upstream(t, (_request, response) => {
+    sockets++
+    response.socket?.on('close', () => { sockets-- })
+    response.writeHead(403).end('no')
+  })
+  t.match(await open(refusing), { code: 1011, warning: { statusCode: 403 } })
+  await wait(50)
+  t.equal(sockets, 0, 'no connection is left behind')
+
+  const late = createHttpServer().listen(0, '127.0.0.1')
+  await once(late, 'listening')
+  t.teardown(() => late.close())
+  const server = new WebSocketServer({ noServer: true })
+  late.on('upgrade', (request, socket, head) => { setTimeout(() => server.handleUpgrade(request, socket, head, () => {}), 200) })
+  const { port } = await gateway(t, { upstream: `http://127.0.0.1:${(late.address() as AddressInfo).port}` })
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/`)
+  await once(socket, 'open')
+  socket.send('early')
+  socket.terminate()
+  await wait(400)
+  t.equal(server.clients.size, 0, 'it does not outlive its client')
+})
+
+t.test('a side that is not there yet, or does not keep up, is waited for', async t => {
+  const from = { isPaused: false, pause () { this.isPaused = true }, resume () { this.isPaused = false } }
+  const to = { readyState: 0, bufferedAmount: 0 }
+  const cases: Array<[readyState: number, bufferedAmount: number, waits: boolean]> = [
+    [1, 0, false], [1, 1 << 20, false], [1, (1 << 20) + 1, true], [0, 0, true], [3, 1 << 30, false]
+  ]
+  for (const [readyState, bufferedAmount, waits] of cases) {
+    Object.assign(to, { readyState, bufferedAmount })
+    holdBack(from, to)
+    t.equal(from.isPaused, waits, `${readyState} ${bufferedAmount}`)
+    holdBack(from, to)
+    await wait(50)
+    t.equal(from.isPaused, waits)
+    Object.assign(to, { readyState: 1, bufferedAmount: 0 })
+    await wait(50)
+    t.notOk(from.isPaused)
+  }
 })
 
 t.test('WebSockets pass when they are allowed, with their headers', async t => {

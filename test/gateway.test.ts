@@ -103,15 +103,15 @@ t.test('headers that are meant for one hop, or decided on, go no further', async
   const forwarded = { 'x-forwarded-for': '10.0.0.1', 'x-forwarded-host': 'a', 'x-forwarded-proto': 'https', via: '1.1 gw' }
   const dropped = [
     'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings',
-    'origin', 'expect', 'forwarded', 'sec-fetch-site', 'sec-fetch-user', 'x-forwarded-prefix', 'x-forwarded-for'
+    'origin', 'expect', 'forwarded', 'x_forwarded_for', 'sec_fetch_site', 'content_length', 'sec-fetch-site', 'sec-fetch-user', 'x-forwarded-prefix', 'x-forwarded-for'
   ]
-  const headers = { ...Object.fromEntries(dropped.map(name => [name, 'x'])), accept: 'y', host: 'upstream', 'x-origin': 'z' }
-  t.same(toUpstream(asked, headers, '1.1 gw'), { accept: 'y', host: 'upstream', 'x-origin': 'z', ...forwarded })
+  const headers = { ...Object.fromEntries(dropped.map(name => [name, 'x'])), accept: 'y', host: 'upstream', 'x-origin': 'z', x_own: 'w' }
+  t.same(toUpstream(asked, headers, '1.1 gw'), { accept: 'y', host: 'upstream', 'x-origin': 'z', x_own: 'w', ...forwarded })
   t.same(toUpstream({ ...asked, ips: ['10.0.0.1', '10.0.0.2', '6.6.6.6'] }, {}, '1.1 gw')['x-forwarded-for'], '6.6.6.6, 10.0.0.2, 10.0.0.1')
 
   t.equal(toUpstream(asked, { via: '1.1 other' }, '1.1 gw').via, '1.1 other, 1.1 gw')
 
-  const socket = { ...asked, headers: { host: 'gateway', 'sec-websocket-key': 'k', 'sec-websocket-version': '13', authorization: 'b', origin: 'o' } }
+  const socket = { ...asked, headers: { host: 'gateway', connection: 'Upgrade, X-Secret', 'x-secret': 's', 'content-length': '5', 'sec-websocket-key': 'k', 'sec-websocket-version': '13', authorization: 'b', origin: 'o' } }
   t.same(toUpstreamSocket(socket, '1.1 gw'), { authorization: 'b', ...forwarded }, 'a WebSocket')
 
   const target = { origin: 'http://up:5000', host: 'up:5000', path: '', headersTimeout: 0, ca: undefined }
@@ -163,7 +163,7 @@ t.test('paths reach the upstream as they came, below its own path', async t => {
     await request(below.port, 'GET', path, [HOST])
     t.same(seen.map(({ url }) => url), [expected, `/base${expected}`], path)
   }
-  for (const path of ['/a/../../etc', '/%2e%2e/x', '/a/..\\..\\x']) {
+  for (const path of ['/a/../../etc', '/%2e%2e/x', '/a/..\\..\\x', '/./secret', '/%2e/secret', '/.\\secret', '/a\\b', '/a/.', 'http://localhost/./x']) {
     seen.length = 0
     t.equal((await request(below.port, 'GET', path, [HOST])).status, 400, path)
     t.same(seen, [], 'nothing reaches the upstream')

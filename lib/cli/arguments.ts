@@ -27,7 +27,7 @@ function checkFlag ({ name, rawName, value }: Token, flags: Flags, seen: Set<str
   const flag = Object.hasOwn(flags, name) ? flags[name] : undefined
   if (flag === undefined) throw new UsageError(`Unknown flag ${rawName}. ${suggest(name, flags)}${SEE_HELP}`)
   if (flag.type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value, and ${quote(value)} is one. ${SEE_HELP}`)
-  if (flag.type === 'string' && (value === undefined || value.startsWith('--'))) {
+  if (flag.type === 'string' && (value === undefined || value.startsWith('-'))) {
     throw new UsageError(`${rawName} needs a value: ${rawName} ${flag.value}. ${SEE_HELP}`)
   }
   if (flag.multiple !== true && seen.has(name)) throw new UsageError(`${rawName} is given twice, and takes one value. ${SEE_HELP}`)

@@ -3,6 +3,7 @@ import { flags as names } from '../schema.js'
 /** A flag of the command, as `util.parseArgs` takes it, and what the help says of it. */
 export interface Flag {
   readonly type: 'string' | 'boolean'
+  readonly short?: 'h'
   /** A list: the flag may be repeated. */
   readonly multiple?: true
   readonly value?: string
@@ -85,7 +86,7 @@ export const requestFlags = {
 } as const satisfies Flags
 
 export const aboutFlags = {
-  help: { type: 'boolean', help: 'Print this page' },
+  help: { type: 'boolean', short: 'h', help: 'Print this page' },
   version: { type: 'boolean', help: 'Print the version' }
 } as const satisfies Flags
 

@@ -1,8 +1,9 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { isIPv6 } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { FastifyServerOptions } from 'fastify'
-import { MAX_PORT, parseAuthority } from '../authority.js'
+import { MAX_PORT, NO_PORT, parseAuthority } from '../authority.js'
 import { UsageError } from '../errors.js'
 import type { GatewayOptions } from '../gateway.js'
 import { quote } from '../quote.js'
@@ -60,13 +61,14 @@ export interface ServeOptions {
 export function serveOptions (values: GatewayValues, logger: NonNullable<FastifyServerOptions['logger']>): ServeOptions {
   return {
     options: gatewayOptions(values, logger),
-    listen: { host: values.host ?? '127.0.0.1', port: parsePort('port', values.port ?? '8080') },
+    listen: { host: parseHost('host', values.host ?? '127.0.0.1'), port: parsePort('port', values.port ?? '8080') },
     metrics: values.metrics === undefined ? undefined : metricsAddress(values.metrics)
   }
 }
 
 function gatewayOptions (values: GatewayValues, logger: NonNullable<FastifyServerOptions['logger']>): GatewayOptions {
   const trustProxy = values['trust-proxy']?.join(',')
+  if (trustProxy?.trim() === '') throw new UsageError('--trust-proxy is empty. It takes addresses and ranges: 127.0.0.1, 10.0.0.0/8, loopback.')
   return {
     ...settingOptions(values),
     upstream: values.upstream,
@@ -122,9 +124,16 @@ function verify (flags: string, use: () => unknown): void {
 function metricsAddress (value: string): ListenAddress {
   const colon = value.lastIndexOf(':')
   const host = colon === -1 ? '127.0.0.1' : value.slice(0, colon)
-  const authority = parseAuthority(host)
-  if (authority === undefined) throw new UsageError(`--metrics: ${quote(host)} is no address to listen on. Allowed: 9464, 0.0.0.0:9464, [::1]:9464.`)
-  return { host: authority.host, port: parsePort('metrics', value.slice(colon + 1)) }
+  return { host: parseHost('metrics', host), port: parsePort('metrics', value.slice(colon + 1)) }
+}
+
+/** An empty address, a variable that is not set for instance, would be every address there is. */
+function parseHost (flag: string, value: string): string {
+  const authority = parseAuthority(isIPv6(value) ? `[${value}]` : value)
+  if (authority === undefined || authority.port !== NO_PORT) {
+    throw new UsageError(`--${flag}: ${quote(value)} is no address to listen on. Allowed: 127.0.0.1, 0.0.0.0, [::1], a name.`)
+  }
+  return authority.host
 }
 
 function parsePort (flag: string, value: string): number {

@@ -1,3 +1,4 @@
+import { hostname as machine } from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import { isLoopback } from '../authority.js'
 import { UsageError } from '../errors.js'
@@ -45,9 +46,9 @@ export async function serve (options: GatewayOptions, listen: ListenAddress, met
 function refuseLoop (upstream: string, { host, port }: ListenAddress): void {
   const { hostname, port: upstreamPort, protocol } = new URL(upstream)
   if (Number(upstreamPort || defaultPort(protocol.slice(0, -1))) !== port) return
-  const names = ['localhost', '0.0.0.0', '::', host, ...ownAddresses().map(({ address }) => address)]
-  const name = hostname.replace(/^\[|\]$/g, '')
-  if (names.includes(name) || isLoopback(name)) {
+  const names = ['localhost', '0.0.0.0', '::', host, machine(), ...ownAddresses().map(({ address }) => address)]
+  const name = hostname.replace(/^\[|\]$|\.$/g, '')
+  if (names.includes(name) || isLoopback(name) || name.endsWith('.localhost')) {
     throw new UsageError(`--upstream (MLFLOW_TRACKING_URI): ${upstream} is where this gateway itself is to listen. ` +
       'Start the MLflow server on another port, and name that one, or choose another --port.')
   }

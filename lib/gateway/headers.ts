@@ -20,6 +20,9 @@ const HOP_BY_HOP = new Set([
 /** Not the upstream's business: the gateway has decided on these, and has answered `Expect` itself. */
 const DECIDED = new Set(['origin', 'expect', 'forwarded'])
 
+/** The response headers that the gateway, and not the upstream, decides on. */
+export const OWN_HEADERS = /^(x-frame-options|x-content-type-options|content-security-policy|vary|access-control-.*)$/
+
 /** The gateway's own stand in their place. */
 const REPLACED = new Set(['x-frame-options', 'x-content-type-options'])
 
@@ -33,8 +36,7 @@ const REPLACED = new Set(['x-frame-options', 'x-content-type-options'])
 export function toUpstream (request: Asked, headers: IncomingHttpHeaders, via: string): IncomingHttpHeaders {
   const passed: IncomingHttpHeaders = {}
   for (const name in headers) {
-    if (HOP_BY_HOP.has(name) || DECIDED.has(name) || name.startsWith('sec-fetch-') || name.startsWith('x-forwarded-')) continue
-    passed[name] = headers[name]
+    if (!isWithheld(name)) passed[name] = headers[name]
   }
   passed['x-forwarded-for'] = request.ips === undefined ? request.ip : request.ips.toReversed().join(', ')
   passed['x-forwarded-host'] = request.host
@@ -43,13 +45,26 @@ export function toUpstream (request: Asked, headers: IncomingHttpHeaders, via: s
   return passed
 }
 
+/** CGI and WSGI make one of `X-Forwarded-For` and `X_Forwarded_For`. */
+function isWithheld (written: string): boolean {
+  const name = written.includes('_') ? written.replaceAll('_', '-') : written
+  if (HOP_BY_HOP.has(name) || DECIDED.has(name) || name.startsWith('sec-fetch-') || name.startsWith('x-forwarded-')) return true
+  return name !== written && name === 'content-length'
+}
+
 /** The same for a WebSocket, whose handshake is made anew. */
 export function toUpstreamSocket (request: Asked, via: string): IncomingHttpHeaders {
   const headers = toUpstream(request, request.headers, via)
+  const named = members(request.headers.connection)
   for (const name of Object.keys(headers)) {
-    if (name === 'host' || name.startsWith('sec-websocket-')) delete headers[name]
+    if (name === 'host' || name === 'content-length' || name.startsWith('sec-websocket-') || named.includes(name)) delete headers[name]
   }
   return headers
+}
+
+/** The members of a list, in lower case; a header that came twice is an array to the client of the upstream. */
+function members (value: string | string[] | undefined): string[] {
+  return [value ?? []].flat().join(',').toLowerCase().split(',').map(name => name.trim())
 }
 
 /**
@@ -62,15 +77,16 @@ export function toUpstreamSocket (request: Asked, via: string): IncomingHttpHead
 export function fromUpstream (
   headers: IncomingHttpHeaders, request: Pick<Asked, 'host' | 'protocol'> | undefined, upstream: Upstream, replaces: boolean
 ): IncomingHttpHeaders {
-  const named = headers.connection?.toLowerCase().split(',').map(name => name.trim())
+  const named = members(headers.connection)
   const passed: IncomingHttpHeaders = {}
-  for (const name in headers) {
-    if (HOP_BY_HOP.has(name) || named?.includes(name)) continue
+  for (const name of Object.keys(headers)) {
+    if (HOP_BY_HOP.has(name) || named.includes(name)) continue
     if (replaces && (REPLACED.has(name) || name.startsWith('access-control-'))) continue
     passed[name] = headers[name]
   }
   if (replaces) passed.vary = varyByOrigin(headers.vary)
-  if (headers.location !== undefined) passed.location = toPublic(headers.location, request, upstream)
+  const [location] = [headers.location ?? []].flat()
+  if (location !== undefined) passed.location = toPublic(location, request, upstream)
   return passed
 }
 

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyHttpProxyOptions } from '@fastify/http-proxy'
-import type { FastifyInstance } from 'fastify'
-import { BodyNotAllowedError, LoopError, UpstreamTimeoutError, UpstreamUnreachableError } from '../errors.js'
-import { SIGNAL, createClient, hangUpSignal } from './client.js'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { AmbiguousPathError, BodyNotAllowedError, LoopError, UpstreamTimeoutError, UpstreamUnreachableError } from '../errors.js'
+import { SIGNAL, createClient, forget, hangUpSignal } from './client.js'
 import type { UpstreamClient } from './client.js'
-import { fromUpstream, toUpstream, toUpstreamSocket } from './headers.js'
-import type { Asked } from './headers.js'
+import { OWN_HEADERS, fromUpstream, toUpstream } from './headers.js'
 import { loadOptional } from './optional.js'
 import type { GatewaySettings, Upstream } from './options.js'
+import { guardUpgrades, socketOptions } from './websocket.js'
 
 /** MLflow's notebooks embed this part of its UI, wherever they are served from. */
 const TRACE_RENDERER = '/static-files/lib/notebook-trace-renderer/*'
@@ -22,31 +22,32 @@ export async function addProxy (app: FastifyInstance, { upstream, staticPrefix }
   const { default: httpProxy } = await loadOptional('@fastify/http-proxy', () => import('@fastify/http-proxy'))
   const client = await createClient(upstream)
   app.addHook('onClose', () => client.close())
+  app.addHook('onResponse', (request, _reply, done) => { forget(request.raw); done() })
+  app.setErrorHandler(explainBrokenAnswer)
 
   const { healthRoutes, disableSecurityMiddleware } = app.mlflowSecurity.settings
-  const options = proxyOptions(upstream, client, !disableSecurityMiddleware)
+  const via = `1.1 mlflow-gateway-${randomBytes(4).toString('hex')}`
+  const options = {
+    ...proxyOptions(upstream, client, via, !disableSecurityMiddleware), ...socketOptions(upstream, via, app.log), websocket: true as const
+  }
   // The health routes stand beside the wildcard so that the router tells them apart, not the text of a URL.
-  await app.register(httpProxy, { ...options, routes: [...new Set(['/', '/*', ...healthRoutes])], websocket: true })
+  await app.register(httpProxy, { ...options, routes: [...new Set(['/', '/*', ...healthRoutes])] })
   await app.register(httpProxy, {
-    ...options, routes: [staticPrefix + TRACE_RENDERER], config: { mlflowSecurity: { frameOptions: 'NONE' } }, websocket: true
+    ...options, routes: [staticPrefix + TRACE_RENDERER], config: { mlflowSecurity: { frameOptions: 'NONE' } }
   })
+  guardUpgrades(app)
 }
 
 /** A client that asks before it sends a large body is told to go on only when its request is allowed. */
 export function continueWhenAllowed (app: FastifyInstance): void {
   app.server.on('checkContinue', app.routing)
   app.addHook('preParsing', (request, reply, _payload, done) => {
-    if (request.headers.expect !== undefined) reply.raw.writeContinue()
+    if (request.headers.expect !== undefined && request.raw.httpVersion === '1.1') reply.raw.writeContinue()
     done()
   })
 }
 
-function proxyOptions (upstream: Upstream, client: UpstreamClient, replacesHeaders: boolean): FastifyHttpProxyOptions {
-  const via = `1.1 mlflow-gateway-${randomBytes(4).toString('hex')}`
-  const wsClientOptions = {
-    ...(upstream.ca === undefined ? {} : { ca: upstream.ca }),
-    rewriteRequestHeaders: (_headers: unknown, request: Asked) => toUpstreamSocket(request, via)
-  }
+function proxyOptions (upstream: Upstream, client: UpstreamClient, via: string, replacesHeaders: boolean): FastifyHttpProxyOptions {
   return {
     upstream: upstream.origin + (upstream.path || '/'),
     undici: client,
@@ -58,20 +59,37 @@ function proxyOptions (upstream: Upstream, client: UpstreamClient, replacesHeade
       rewriteRequestHeaders: (request, headers) =>
         Object.assign(toUpstream(request, headers, via), { [SIGNAL]: hangUpSignal(request.raw) }),
       rewriteHeaders: (headers, request) => fromUpstream(headers, request, upstream, replacesHeaders),
+      onResponse (_request, reply, { statusCode, stream }) {
+        // Its length is that of the body which it does not have (RFC 9110 §8.6).
+        if (statusCode === 304) stream.on('error', () => {}).resume()
+        reply.send(statusCode === 304 ? undefined : stream)
+      },
       onError: (reply, { error }) => { if (!reply.raw.destroyed) reply.send(explain(error)) }
     },
     // WebSockets come by here too, and not by a handler.
     preHandler (request, _reply, done) {
       if (request.headers.via?.includes(via) === true) return done(new LoopError())
+      if (isAmbiguous(request.raw.url)) return done(new AmbiguousPathError())
       done(hasLostBody(request) ? new BodyNotAllowedError() : undefined)
-    },
-    wsClientOptions
+    }
   }
 }
 
 /** `GET http://host/path` is `GET /path` to the server that is named (RFC 9112 §3.2.2), which the Host check has ensured. */
 function originForm (url: string): string {
   return url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?]*/i, '')
+}
+
+/** Hooks and routes have decided on the path as it came; the URL parser would make another one of it. */
+function isAmbiguous (url = ''): boolean {
+  return /\\|\/(\.|%2e)(\/|$)/i.test(url.replace(/\?.*$/s, ''))
+}
+
+/** An answer that breaks off before its first byte: what has been copied of it goes, so that no cache keeps the error. */
+function explainBrokenAnswer (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+  if (!/^(UND_ERR_|HPE_|ECONNRESET$)/.test(error.code)) throw error
+  for (const name of Object.keys(reply.getHeaders())) if (!OWN_HEADERS.test(name)) reply.removeHeader(name)
+  reply.code(502).send(new UpstreamUnreachableError())
 }
 
 /** Fastify reads no body of GET and HEAD; without it, the answer would be one to another question. */
