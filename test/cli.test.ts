@@ -28,8 +28,14 @@ const HOST = ['Host', 'localhost'] as const
 interface Ended { readonly code: number, readonly out: string, readonly err: string }
 interface Started { readonly child: ChildProcessWithoutNullStreams, readonly port: number, readonly said: { out: string, err: string } }
 
+// Teardowns do not run where a failure ends the whole file, as under mutation testing.
+const children = new Set<ChildProcessWithoutNullStreams>()
+process.once('exit', () => { for (const child of children) child.kill() })
+
 function start (t: Test, args: readonly string[], env = {}, nodeArgs: readonly string[] = []): Omit<Started, 'port'> {
   const child = spawn(process.execPath, [...nodeArgs, CLI, ...args], { env: { ...process.env, ...env } })
+  children.add(child)
+  child.once('close', () => children.delete(child))
   t.teardown(() => child.kill())
   const said = { out: '', err: '' }
   child.stdout.setEncoding('utf8').on('data', chunk => { said.out += chunk })
@@ -89,7 +95,10 @@ t.test('a wrong flag or setting is one clear line and exit code 2', async t => {
     [[...up, '--host', ''], /^--host: "" is no address to listen on/],
     [[...up, '--host', '127.0.0.1:80'], /^--host: "127\.0\.0\.1:80" is no address/],
     [[...up, '--upstream-timeout', '-1'], /^--upstream-timeout needs a value/],
-    [[...up, '--trust-proxy', ' '], /^--trust-proxy is empty/],
+    [[...up, '--trust-proxy', ' '], /^--trust-proxy is empty\. It takes addresses and ranges: /],
+    [[...up, '--trust-proxy', '1'], /^--trust-proxy: "1" is no address\. It takes addresses and ranges: /],
+    [[...up, '--trust-proxy', 'loopback, 12 ,::1'], /^--trust-proxy: " 12 " is no address/],
+    [['--upstream', 'http://127.0.0.1:0'], /^upstream.*: "http:\/\/127\.0\.0\.1:0" has port 0, on which no server can be reached\./],
     [[...up, '--static-prefix', '/a/..'], /^staticPrefix/],
     [['--upstream', 'http://localhost.:5000', '--port', '5000'], /is where this gateway itself is to listen/],
     [['--upstream', 'http://x.localhost:5000', '--port', '5000'], /is where this gateway itself is to listen/],

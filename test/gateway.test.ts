@@ -256,6 +256,7 @@ t.test('a wrong setting is said before anything listens', async t => {
     [{ upstream: '127.0.0.1:5000' }, /is no http or https URL.*Did you mean "http:\/\/127\.0\.0\.1:5000"\?$/],
     [{ upstream: 'localhost:5000/x' }, /Did you mean "http:\/\/localhost:5000\/x"\?$/],
     [{ upstream: 'sqlite:///m.db' }, /is no http or https URL\. Allowed: .*path\.$/],
+    [{ upstream: 'http://127.0.0.1:0' }, /"http:\/\/127\.0\.0\.1:0" has port 0, on which no server can be reached\./],
     [{ upstream: 'databricks' }, /Did you mean "http:\/\/databricks"\?$/],
     [{ upstream: 'http://user:pass@host:1/' }, /^upstream[^:]*: "http:\/\/\*\*\*@host:1" carries credentials.*Did you mean "http:\/\/host:1"\?$/],
     [{ upstream: 'http://user@host' }, /carries credentials/],

@@ -33,6 +33,8 @@ interface GatewayValues extends SettingValues {
   readonly metrics?: string | undefined
 }
 
+const TRUSTED = 'It takes addresses and ranges: 127.0.0.1, 10.0.0.0/8, loopback.'
+
 /** An address to listen on. */
 export interface ListenAddress { readonly host: string, readonly port: number }
 
@@ -67,8 +69,7 @@ export function serveOptions (values: GatewayValues, logger: NonNullable<Fastify
 }
 
 function gatewayOptions (values: GatewayValues, logger: NonNullable<FastifyServerOptions['logger']>): GatewayOptions {
-  const trustProxy = values['trust-proxy']?.join(',')
-  if (trustProxy?.trim() === '') throw new UsageError('--trust-proxy is empty. It takes addresses and ranges: 127.0.0.1, 10.0.0.0/8, loopback.')
+  const trustProxy = readTrustProxy(values['trust-proxy'])
   return {
     ...settingOptions(values),
     upstream: values.upstream,
@@ -78,6 +79,15 @@ function gatewayOptions (values: GatewayValues, logger: NonNullable<FastifyServe
     tls: readTls(values),
     fastify: { logger, ...(trustProxy === undefined ? {} : { trustProxy }) }
   }
+}
+
+function readTrustProxy (values: string[] | undefined): string | undefined {
+  const proxies = values?.join(',')
+  if (proxies?.trim() === '') throw new UsageError(`--trust-proxy is empty. ${TRUSTED}`)
+  // Elsewhere a number counts hops; here it would be read as the address 0.0.0.1, and nobody trusted.
+  const hops = proxies?.split(',').find(proxy => /^\s*\d+\s*$/.test(proxy))
+  if (hops !== undefined) throw new UsageError(`--trust-proxy: ${quote(hops)} is no address. ${TRUSTED}`)
+  return proxies
 }
 
 function numberOf (flag: string, value: string | undefined): number | undefined {

@@ -94,6 +94,7 @@ function resolveUpstream (value: string): URL {
   if (url.username !== '' || url.password !== '') {
     throw invalidOption(UPSTREAM, `${url.protocol}//***@${url.host}`, 'carries credentials; clients send their own, which pass', url.origin)
   }
+  if (url.port === '0') throw invalidOption(UPSTREAM, value, 'has port 0, on which no server can be reached')
   if (url.search !== '' || url.hash !== '') throw invalidOption(UPSTREAM, value, 'has a query or a fragment', `${url.origin}${url.pathname}`)
   return url
 }
