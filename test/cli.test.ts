@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process'
-import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -7,56 +5,20 @@ import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import type { Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
-import { check } from '../lib/cli/check.js'
 import { checkFlags, serveFlags } from '../lib/cli/flags.js'
 import { help } from '../lib/cli/help.js'
 import { loggerOptions } from '../lib/cli/logger.js'
 import { main } from '../lib/cli/main.js'
 import { describeReach } from '../lib/cli/reach.js'
 import { createGateway } from '../lib/gateway.js'
+import { listening, run, says, start } from './fixtures/programs.js'
 import { createApp, request } from './fixtures/server.js'
-import { certificate, gateway, upstream } from './fixtures/upstream.js'
+import { certificate, echo, upstream } from './fixtures/upstream.js'
 
-const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url))
 const WITHOUT = new URL('fixtures/without.mjs', import.meta.url).href
 const HOST = ['Host', 'localhost'] as const
-
-interface Ended { readonly code: number, readonly out: string, readonly err: string }
-interface Started { readonly child: ChildProcessWithoutNullStreams, readonly port: number, readonly said: { out: string, err: string } }
-
-// Teardowns do not run where a failure ends the whole file, as under mutation testing.
-const children = new Set<ChildProcessWithoutNullStreams>()
-process.once('exit', () => { for (const child of children) child.kill() })
-
-function start (t: Test, args: readonly string[], env = {}, nodeArgs: readonly string[] = []): Omit<Started, 'port'> {
-  const child = spawn(process.execPath, [...nodeArgs, CLI, ...args], { env: { ...process.env, ...env } })
-  children.add(child)
-  child.once('close', () => children.delete(child))
-  t.teardown(() => child.kill())
-  const said = { out: '', err: '' }
-  child.stdout.setEncoding('utf8').on('data', chunk => { said.out += chunk })
-  child.stderr.setEncoding('utf8').on('data', chunk => { said.err += chunk })
-  return { child, said }
-}
-
-async function run (t: Test, args: readonly string[], env = {}, nodeArgs: readonly string[] = []): Promise<Ended> {
-  const { child, said } = start(t, args, env, nodeArgs)
-  const [code] = await once(child, 'close')
-  return { code, ...said }
-}
-
-async function listening (t: Test, args: readonly string[], env = {}, nodeArgs: readonly string[] = []): Promise<Started> {
-  const { child, said } = start(t, ['--port', '0', ...args], env, nodeArgs)
-  const address = /Protecting \S+ at https?:\/\/[^"]*:(\d+)"/
-  while (!address.test(said.out)) await once(child.stdout, 'data')
-  return { child, said, port: Number(address.exec(said.out)?.[1]) }
-}
-
-const echo = (t: Test) => upstream(t, (request, response) => { response.end(`${request.method} ${request.url}`) })
 
 t.test('a wrong flag or setting is one clear line and exit code 2', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'cli-'))
@@ -157,7 +119,7 @@ t.test('it starts, says what it does in JSON lines, protects, and ends when its 
 
   const socket = connect(port, '127.0.0.1')
   socket.setEncoding('latin1').write('GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n')
-  while (!said.out.includes('/slow')) await once(child.stdout, 'data')
+  await says({ child, said }, /\/slow/)
   child.kill('SIGTERM')
   const [answer] = await once(socket, 'data')
   t.match(answer, /^HTTP\/1\.1 200 OK[^]*slow/, 'a running request finishes')
@@ -192,9 +154,9 @@ t.test('an upstream elsewhere may have the same port', async t => {
   const { port } = server.address() as AddressInfo
   server.close()
   await once(server, 'close')
-  const { child, said } = start(t, ['--upstream', `http://mlflow.internal:${port}`, '--port', String(port)])
-  while (!said.out.includes('Protecting')) await once(child.stdout, 'data')
-  t.match(said.out, `Protecting http://mlflow.internal:${port} at http://127.0.0.1:${port}`)
+  const started = start(t, ['--upstream', `http://mlflow.internal:${port}`, '--port', String(port)])
+  await says(started, /Protecting/)
+  t.match(started.said.out, `Protecting http://mlflow.internal:${port} at http://127.0.0.1:${port}`)
 })
 
 t.test('SIGINT ends it as well; the environment alone is enough', async t => {
@@ -235,7 +197,7 @@ t.test('https of its own, a report only, a static prefix, a trusted proxy', asyn
 t.test('beyond this machine, on the default list, it says which addresses people can use', async t => {
   const target = await echo(t)
   const open = await listening(t, ['--upstream', target, '--host', '0.0.0.0'])
-  while (!open.said.out.includes('People can use')) await once(open.child.stdout, 'data')
+  await says(open, /People can use/)
   t.match(open.said.out, new RegExp(`People can use http://localhost:${open.port}.*--allowed-hosts \\\\"@default`))
   const explicit = await listening(t, ['--upstream', target, '--host', '0.0.0.0', '--allowed-hosts', 'localhost'])
   t.equal((await request(explicit.port, 'GET', '/', [HOST])).status, 200)
@@ -311,54 +273,4 @@ t.test('readable lines on a terminal, where pino-pretty is installed', async t =
     '--import', `${WITHOUT}?pino-pretty`, '--import', `data:text/javascript,${encodeURIComponent(isTerminal)}`
   ])
   t.match(said.out, /^\{"level":30/)
-})
-
-t.test('check: the verdict, the rule, the fix, and the exit code', async t => {
-  const cases: Array<[args: string[], code: number, lines: Array<string | RegExp>]> = [
-    [['--host-header', 'localhost:5000'], 0, ['Allowed', /^Rule: a method that changes nothing/, 'Host: matches "localhost" in allowedHosts']],
-    [['--host-header', 'c.com', '--allowed-hosts', '*'], 0, ['Allowed', /^Rule/, 'Host: matches "*" in allowedHosts']],
-    [['--host-header', 'mlflow.lan:8080'], 1, [
-      'Refused: 403 FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED', 'Rule: the Host is not in allowedHosts', /^Why: {2}Invalid Host header/,
-      "Fix:  --allowed-hosts '@default,mlflow.lan' or MLFLOW_SERVER_ALLOWED_HOSTS='@default,mlflow.lan'"
-    ]],
-    [['--allowed-hosts', 'a.com', '--allowed-hosts', 'b.com', '--host-header', 'c.com', '--report-only'], 1, [
-      /^Refused/, /^Rule/, /^Why/, /^Fix: {2}--allowed-hosts 'a\.com,b\.com,c\.com' or/, 'Note: reportOnly is on: the gateway logs it and lets it pass'
-    ]],
-    [['--host-header', ''], 1, ['Refused: 400 FST_MLFLOW_SECURITY_HOST_MALFORMED', 'Rule: the Host is malformed', /there is no Host/]],
-    [['--host-header', 'localhost', '--method', 'post', '--origin', 'https://a.com'], 1, [
-      'Refused: 403 FST_MLFLOW_SECURITY_CROSS_ORIGIN', "Rule: the Origin is neither in corsAllowedOrigins nor the server's own", /^Why/,
-      /^Fix: {2}--cors-allowed-origins '@default,https:\/\/a\.com' or MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=/
-    ]],
-    [['--host-header', 'localhost', '--method', 'POST', '--origin', 'null'], 1, [/^Refused/, /^Rule/, /^Why/]],
-    [['--host-header', 'localhost', '--method', 'POST', '--origin', 'null', '--sec-fetch-site', 'same-origin'], 0, ['Allowed', "Rule: the Origin is the server's own", /^Host/]],
-    [['--host-header', 'evil.com', '--path', '/health'], 0, ['Allowed', /^Rule/, 'Path: a health route, which answers whatever the Host']],
-    [['--host-header', 'evil.com', '--disable-security-middleware'], 0, ['Allowed', 'Rule: security is disabled (disableSecurityMiddleware)']]
-  ]
-  for (const [args, expected, lines] of cases) {
-    const { code, out, err } = await run(t, ['check', '--upstream', 'http://127.0.0.1:5000', ...args])
-    t.equal(code, expected, args.join(' '))
-    t.match(out.trim().split('\n'), lines)
-    t.equal(out.trim().split('\n').length, lines.length)
-    t.equal(err, '')
-  }
-  const { code, out } = await run(t, ['check', '--host-header', 'mlflow.lan', '--json'])
-  t.equal(code, 1)
-  t.match(JSON.parse(out), {
-    allowed: false, statusCode: 403, code: 'FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED', setting: 'allowedHosts', entry: 'mlflow.lan', fix: /^--allowed-hosts/, reportOnly: false
-  })
-})
-
-t.test('check says what the gateway does', async t => {
-  const options = { allowedHosts: 'localhost,*.company.com', corsAllowedOrigins: 'https://app.company.com', staticPrefix: '/mlflow' }
-  const { port } = await gateway(t, { upstream: await echo(t), ...options })
-  const { staticPrefix, ...settings } = options
-  for (const host of ['localhost', 'a.company.com:1', 'evil.com', '127.1']) {
-    for (const origin of [undefined, 'https://app.company.com', 'http://a.company.com:1', 'null', 'https://evil.com']) {
-      for (const [method, path] of [['GET', '/'], ['POST', '/x'], ['POST', '/mlflow/health'], ['GET', '/mlflow/%68ealth?x'], ['GET', '/health'], ['GET', '/mlflow/health/']] as const) {
-        const answer = await check(settings, staticPrefix, { host, origin, site: undefined, method, path })
-        const { status } = await request(port, method, path, [['Host', host], ...(origin === undefined ? [] : [['Origin', origin] as const])])
-        t.equal(answer.allowed ? 200 : answer.statusCode, status, `${method} ${path} ${host} ${origin}`)
-      }
-    }
-  }
 })

@@ -1,6 +1,3 @@
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import t from 'tap'
@@ -11,6 +8,7 @@ import { serveOptions } from '../lib/cli/options.js'
 import { createGateway } from '../lib/gateway.js'
 import { resolveSettings } from '../lib/settings.js'
 import { commandLines } from './fixtures/command-lines.js'
+import { ended, says, startNode } from './fixtures/programs.js'
 import { request } from './fixtures/server.js'
 import { upstream } from './fixtures/upstream.js'
 
@@ -38,23 +36,19 @@ t.test('every command line of the documentation and of the deployments is one th
   }
 })
 
-async function run (t: Test, example: string, environment: Record<string, string>): Promise<{ port: number, child: ChildProcess }> {
-  const file = fileURLToPath(new URL(`../examples/gateway/${example}`, import.meta.url))
-  const child = spawn(process.execPath, [file], { env: { ...process.env, PORT: '0', ...environment } })
-  t.teardown(() => child.kill())
-  let said = ''
-  child.stdout.setEncoding('utf8').on('data', chunk => { said += chunk })
-  const address = /Server listening at http:\/\/127\.0\.0\.1:(\d+)/
-  while (!address.test(said)) await once(child.stdout, 'data')
-  return { child, port: Number(address.exec(said)?.[1]) }
+const example = (t: Test, name: string, environment: Record<string, string>) =>
+  startNode(t, [fileURLToPath(new URL(`../examples/gateway/${name}`, import.meta.url))], { PORT: '0', ...environment })
+
+async function run (t: Test, name: string, environment: Record<string, string>): Promise<number> {
+  const [, port] = await says(example(t, name, environment), /Server listening at http:\/\/127\.0\.0\.1:(\d+)/)
+  return Number(port)
 }
 
 t.test('the example with a login: asked for after the checks, kept from MLflow, not asked of probes', async t => {
   const target = await upstream(t, ({ headers }, response) => { response.end(`authorization: ${headers.authorization}`) })
-  const file = fileURLToPath(new URL('../examples/gateway/basic-auth.js', import.meta.url))
-  const [code] = await once(spawn(process.execPath, [file], { env: { ...process.env, MLFLOW_TRACKING_URI: target } }), 'close')
+  const { code } = await ended(example(t, 'basic-auth.js', { MLFLOW_TRACKING_URI: target }))
   t.equal(code, 1, 'no password, no gateway')
-  const { port } = await run(t, 'basic-auth.js', { MLFLOW_TRACKING_URI: target, GATEWAY_USER: 'ada', GATEWAY_PASSWORD: 'secret' })
+  const port = await run(t, 'basic-auth.js', { MLFLOW_TRACKING_URI: target, GATEWAY_USER: 'ada', GATEWAY_PASSWORD: 'secret' })
   const login = (text: string) => ['Authorization', `Basic ${Buffer.from(text).toString('base64')}`] as const
   t.match(await request(port, 'GET', '/', [HOST]), { status: 401, headers: { 'www-authenticate': 'Basic realm="MLflow"' } })
   for (const wrong of ['ada:wrong', 'eve:secret', ':']) t.equal((await request(port, 'GET', '/', [HOST, login(wrong)])).status, 401, wrong)
@@ -67,7 +61,7 @@ t.test('the example with a login: asked for after the checks, kept from MLflow, 
 
 t.test('the example with a rate limit', async t => {
   const target = await upstream(t, (_request, response) => { response.end('ok') })
-  const { port } = await run(t, 'rate-limit.js', { MLFLOW_TRACKING_URI: target, MAX: '3' })
+  const port = await run(t, 'rate-limit.js', { MLFLOW_TRACKING_URI: target, MAX: '3' })
   const status = async (host: string) => (await request(port, 'GET', '/', [['Host', host]])).status
   t.equal(await status('evil.com'), 403)
   for (const expected of [200, 200, 200, 429]) t.equal(await status('localhost'), expected)

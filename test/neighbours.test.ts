@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -10,6 +9,7 @@ import staticFiles from '@fastify/static'
 import websocket from '@fastify/websocket'
 import t from 'tap'
 import mlflowSecurity from '../lib/index.js'
+import { ended, says, startNode } from './fixtures/programs.js'
 import { createApp, createServer, listen, request, upgrade } from './fixtures/server.js'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -144,27 +144,22 @@ export default async function app (fastify, options) {
   const probe = createApp(t).app
   const free = await listen(probe)
   await probe.close()
-  const start = (...flags: string[]) => spawn(process.execPath, [`${ROOT}node_modules/fastify-cli/cli.js`, 'start', file, '--address', '127.0.0.1', '--port', String(free), '--log-level', 'info', '--', ...flags])
+  const start = (...flags: string[]) => startNode(t, [
+    `${ROOT}node_modules/fastify-cli/cli.js`, 'start', file, '--address', '127.0.0.1', '--port', String(free), '--log-level', 'info', '--', ...flags
+  ])
 
   const server = start('--allowed-hosts', 'mlflow.company.com', '--allowed-hosts', 'localhost:*,10.*', '--x-frame-options', 'DENY', '--cors-allowed-origins', 'https://a')
-  t.teardown(() => server.kill())
-  let log = ''
-  server.stdout.setEncoding('utf8').on('data', chunk => { log += chunk })
-  while (!/listening at/.test(log)) await once(server.stdout, 'data')
-  const port = Number(/127\.0\.0\.1:(\d+)/.exec(log)?.[1])
+  const [, text] = await says(server, /listening at [^"]*127\.0\.0\.1:(\d+)/)
+  const port = Number(text)
   const host = (name: string) => [['Host', name]] as const
   t.match(await request(port, 'GET', '/', host('mlflow.company.com')), { status: 200, headers: { 'x-frame-options': 'DENY' } })
   t.equal((await request(port, 'GET', '/', host('10.1.1.1'))).status, 200)
   t.equal((await request(port, 'GET', '/', host('127.0.0.1'))).status, 403, 'an explicit list replaces the default')
   t.equal((await request(port, 'GET', '/nowhere', host('evil.com'))).status, 403, 'outside the plugin that fastify-cli wraps the app in')
-  server.kill()
-  await once(server, 'close')
+  server.child.kill()
+  await ended(server)
 
-  const failing = start('--allowed-hosts')
-  let errors = ''
-  failing.stderr.setEncoding('utf8').on('data', chunk => { errors += chunk })
-  failing.stdout.setEncoding('utf8').on('data', chunk => { errors += chunk })
-  const [code] = await once(failing, 'close')
+  const { code, out, err } = await ended(start('--allowed-hosts'))
   t.equal(code, 1)
-  t.match(errors, /allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): true is a flag without a value/)
+  t.match(out + err, /allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): true is a flag without a value/)
 })

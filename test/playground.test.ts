@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, get } from 'node:http'
@@ -7,27 +6,20 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
+import { ended, says, startNode } from './fixtures/programs.js'
 import { request } from './fixtures/server.js'
 
 const SERVER = fileURLToPath(new URL('../examples/playground/server.js', import.meta.url))
 
 /** Starts it as `npm start` does, and collects what it says. */
-function play (t: Test, flags: string[], environment = {}): { child: ChildProcess, said: { out: string, err: string } } {
-  const env = { ...process.env, ...environment }
-  const child = spawn(process.execPath, [SERVER, ...flags], { stdio: ['ignore', 'pipe', 'pipe'], env })
-  t.teardown(() => child.kill('SIGKILL'))
-  const said = { out: '', err: '' }
-  child.stdout.setEncoding('utf8').on('data', chunk => { said.out += chunk })
-  child.stderr.setEncoding('utf8').on('data', chunk => { said.err += chunk })
-  return { child, said }
-}
+const play = (t: Test, flags: string[], environment = {}) => startNode(t, [SERVER, ...flags], environment)
 
 async function started (t: Test, ...flags: string[]): Promise<{ child: ChildProcess, port: number }> {
-  const { child, said } = play(t, ['--port', '0', ...flags])
-  while (!said.out.includes('curl')) await once(child.stdout ?? child, 'data')
-  const address = /^Playground: +(http:\/\/127\.0\.0\.1:(\d+))\nTry: +curl -H 'Host: evil\.com' \1\n$/.exec(said.out.replace(/^\{.*\n/gm, ''))
-  t.ok(address, 'prints its address and what to try')
-  return { child, port: Number(address?.[2]) }
+  const playground = play(t, ['--port', '0', ...flags])
+  const [, , port] = await says(playground, /^Playground: +(http:\/\/127\.0\.0\.1:(\d+))\nTry: +curl -H 'Host: evil\.com' \1\n/m)
+  const { child, said } = playground
+  t.equal(said.out.replace(/^\{.*\n/gm, '').trim().split('\n').length, 2, 'prints its address and what to try, and nothing else')
+  return { child, port: Number(port) }
 }
 
 const host = (port: number) => [['Host', `127.0.0.1:${port}`]] as const
@@ -99,11 +91,10 @@ t.test('report only and disabled are told to the page, and let everything throug
 })
 
 t.test('settings that refuse the address itself: it says so, and how to reach it', async t => {
-  const { said, child } = play(t, ['--port', '0', '--allowed-hosts', 'mlflow.company.com'])
-  while (!said.out.includes('Note')) await once(child.stdout ?? child, 'data')
-  child.kill('SIGTERM')
-  t.same(await once(child, 'close'), [0, null])
-  t.match(said.out, /^Note: +these settings refuse this very address\. .*Add "127\.0\.0\.1[:\d]*" to allowedHosts/m)
+  const playground = play(t, ['--port', '0', '--allowed-hosts', 'mlflow.company.com'])
+  await says(playground, /^Note: +these settings refuse this very address\. .*Add "127\.0\.0\.1[:\d]*" to allowedHosts/m)
+  playground.child.kill('SIGTERM')
+  t.match(await ended(playground), { code: 0 })
 })
 
 t.test('wrong flags: one line that says what is wrong, exit code 2, no stack', async t => {
@@ -122,14 +113,14 @@ t.test('wrong flags: one line that says what is wrong, exit code 2, no stack', a
     [['--port', taken], new RegExp(`^Port ${taken} of 127\\.0\\.0\\.1 is taken\\..*\\n$`)]
   ]
   for (const [flags, message, environment] of cases) {
-    const { child, said } = play(t, ['--port', '0', ...flags], environment)
-    t.same(await once(child, 'close'), [2, null], message.source)
-    t.match(said.err, message)
+    const { code, err } = await ended(play(t, ['--port', '0', ...flags], environment))
+    t.equal(code, 2, message.source)
+    t.match(err, message)
   }
 })
 
 t.test('--help', async t => {
-  const { child, said } = play(t, ['--help'])
-  t.same(await once(child, 'close'), [0, null])
-  t.match(said.out, '--allowed-hosts LIST')
+  const { code, out } = await ended(play(t, ['--help']))
+  t.equal(code, 0)
+  t.match(out, '--allowed-hosts LIST')
 })

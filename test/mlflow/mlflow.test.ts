@@ -13,9 +13,9 @@ import { chromium } from 'playwright-core'
 import type { Browser, Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
+import { listening } from '../fixtures/programs.js'
 
 const VENV = process.env.MLFLOW_VENV ?? join(process.env.HOME ?? '', '.cache/fastify-mlflow-security/mlflow')
-const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 const CLIENT = fileURLToPath(new URL('client.py', import.meta.url))
 // An address of a local network and names, all on loopback: to the browser they are what they look like.
 const LAN = '192.168.77.7'
@@ -63,13 +63,8 @@ async function startMlflow (t: Test, args: readonly string[], prefix: string): P
 
 /** The command in front of it. */
 async function startGateway (t: Test, upstream: number, args: readonly string[] = []): Promise<number> {
-  const child = spawn(process.execPath, [CLI, '--upstream', `http://127.0.0.1:${upstream}`, '--port', '0', ...args])
-  t.teardown(() => child.kill())
-  let said = ''
-  child.stdout.setEncoding('utf8').on('data', chunk => { said += chunk })
-  const address = /Protecting \S+ at http:\/\/127\.0\.0\.1:(\d+)/
-  while (!address.test(said)) await once(child.stdout, 'data')
-  return Number(address.exec(said)?.[1])
+  const { port } = await listening(t, ['--upstream', `http://127.0.0.1:${upstream}`, ...args])
+  return port
 }
 
 interface Logged { readonly experiment: string, readonly name: string, readonly run: string }

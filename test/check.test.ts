@@ -1,0 +1,55 @@
+import t from 'tap'
+import { check } from '../lib/cli/check.js'
+import { run } from './fixtures/programs.js'
+import { request } from './fixtures/server.js'
+import { echo, gateway } from './fixtures/upstream.js'
+
+t.test('check: the verdict, the rule, the fix, and the exit code', async t => {
+  const cases: Array<[args: string[], code: number, lines: Array<string | RegExp>]> = [
+    [['--host-header', 'localhost:5000'], 0, ['Allowed', /^Rule: a method that changes nothing/, 'Host: matches "localhost" in allowedHosts']],
+    [['--host-header', 'c.com', '--allowed-hosts', '*'], 0, ['Allowed', /^Rule/, 'Host: matches "*" in allowedHosts']],
+    [['--host-header', 'mlflow.lan:8080'], 1, [
+      'Refused: 403 FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED', 'Rule: the Host is not in allowedHosts', /^Why: {2}Invalid Host header/,
+      "Fix:  --allowed-hosts '@default,mlflow.lan' or MLFLOW_SERVER_ALLOWED_HOSTS='@default,mlflow.lan'"
+    ]],
+    [['--allowed-hosts', 'a.com', '--allowed-hosts', 'b.com', '--host-header', 'c.com', '--report-only'], 1, [
+      /^Refused/, /^Rule/, /^Why/, /^Fix: {2}--allowed-hosts 'a\.com,b\.com,c\.com' or/, 'Note: reportOnly is on: the gateway logs it and lets it pass'
+    ]],
+    [['--host-header', ''], 1, ['Refused: 400 FST_MLFLOW_SECURITY_HOST_MALFORMED', 'Rule: the Host is malformed', /there is no Host/]],
+    [['--host-header', 'localhost', '--method', 'post', '--origin', 'https://a.com'], 1, [
+      'Refused: 403 FST_MLFLOW_SECURITY_CROSS_ORIGIN', "Rule: the Origin is neither in corsAllowedOrigins nor the server's own", /^Why/,
+      /^Fix: {2}--cors-allowed-origins '@default,https:\/\/a\.com' or MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=/
+    ]],
+    [['--host-header', 'localhost', '--method', 'POST', '--origin', 'null'], 1, [/^Refused/, /^Rule/, /^Why/]],
+    [['--host-header', 'localhost', '--method', 'POST', '--origin', 'null', '--sec-fetch-site', 'same-origin'], 0, ['Allowed', "Rule: the Origin is the server's own", /^Host/]],
+    [['--host-header', 'evil.com', '--path', '/health'], 0, ['Allowed', /^Rule/, 'Path: a health route, which answers whatever the Host']],
+    [['--host-header', 'evil.com', '--disable-security-middleware'], 0, ['Allowed', 'Rule: security is disabled (disableSecurityMiddleware)']]
+  ]
+  for (const [args, expected, lines] of cases) {
+    const { code, out, err } = await run(t, ['check', '--upstream', 'http://127.0.0.1:5000', ...args])
+    t.equal(code, expected, args.join(' '))
+    t.match(out.trim().split('\n'), lines)
+    t.equal(out.trim().split('\n').length, lines.length)
+    t.equal(err, '')
+  }
+  const { code, out } = await run(t, ['check', '--host-header', 'mlflow.lan', '--json'])
+  t.equal(code, 1)
+  t.match(JSON.parse(out), {
+    allowed: false, statusCode: 403, code: 'FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED', setting: 'allowedHosts', entry: 'mlflow.lan', fix: /^--allowed-hosts/, reportOnly: false
+  })
+})
+
+t.test('check says what the gateway does', async t => {
+  const options = { allowedHosts: 'localhost,*.company.com', corsAllowedOrigins: 'https://app.company.com', staticPrefix: '/mlflow' }
+  const { port } = await gateway(t, { upstream: await echo(t), ...options })
+  const { staticPrefix, ...settings } = options
+  for (const host of ['localhost', 'a.company.com:1', 'evil.com', '127.1']) {
+    for (const origin of [undefined, 'https://app.company.com', 'http://a.company.com:1', 'null', 'https://evil.com']) {
+      for (const [method, path] of [['GET', '/'], ['POST', '/x'], ['POST', '/mlflow/health'], ['GET', '/mlflow/%68ealth?x'], ['GET', '/health'], ['GET', '/mlflow/health/']] as const) {
+        const answer = await check(settings, staticPrefix, { host, origin, site: undefined, method, path })
+        const { status } = await request(port, method, path, [['Host', host], ...(origin === undefined ? [] : [['Origin', origin] as const])])
+        t.equal(answer.allowed ? 200 : answer.statusCode, status, `${method} ${path} ${host} ${origin}`)
+      }
+    }
+  }
+})
