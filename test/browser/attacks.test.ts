@@ -1,5 +1,7 @@
 // Real Chromium against a real server. Every attack has its counter-test: it succeeds where the plugin is disabled, or
 // the setting is the other one, so that a passing test means something.
+import { request } from 'node:http'
+import { setTimeout as wait } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import websocket from '@fastify/websocket'
@@ -23,7 +25,17 @@ const PAGE = "<!doctype html><title>UI</title><script>parent.postMessage('framed
 const OFF: MlflowSecurityOptions = { disableSecurityMiddleware: true }
 const BLANK = '<!doctype html><title>attacker</title>'
 
-interface Target { readonly port: number, readonly writes: string[], readonly sockets: string[] }
+// One red pixel.
+const IMAGE = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQD3A0FDAAAAAElFTkSuQmCC'
+
+interface Target {
+  readonly port: number
+  /** The methods of what has been written. */
+  readonly writes: string[]
+  readonly sockets: string[]
+  /** What has been answered to requests that would write, their preflights among them. */
+  readonly answers: string[]
+}
 
 let browser: Browser
 t.before(async () => { browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS }) })
@@ -33,8 +45,10 @@ t.teardown(() => browser.close())
 async function target (t: Test, options: MlflowSecurityOptions): Promise<Target> {
   const writes: string[] = []
   const sockets: string[] = []
+  const answers: string[] = []
   const app = Fastify({ forceCloseConnections: true })
   await app.register(mlflowSecurity, options)
+  app.addHook('onResponse', async ({ method, url }, { statusCode }) => { if (url === '/write') answers.push(`${method} ${statusCode}`) })
   await app.register(websocket)
   for (const type of ['application/x-www-form-urlencoded', 'text/plain']) app.addContentTypeParser(type, { parseAs: 'string' }, (_request, body, done) => done(null, body))
   app.get('/', (_request, reply) => { reply.type('text/html').send(PAGE) })
@@ -43,9 +57,14 @@ async function target (t: Test, options: MlflowSecurityOptions): Promise<Target>
   // Stands in for the attacker's server, which answers for its name until that points at us.
   app.get('/attack', { config: { mlflowSecurity: false } }, (_request, reply) => { reply.type('text/html').send(BLANK) })
   app.get('/script', (_request, reply) => { reply.type('text/plain').send('window.leaked = true') })
+  app.get('/image', (_request, reply) => { reply.type('image/png').send(Buffer.from(IMAGE, 'base64')) })
   app.route({ method: ['POST', 'PUT'], url: '/write', handler: request => { writes.push(request.method); return { written: true } } })
+  // An app that says yes to every preflight, as careless ones do.
+  app.options('/write', ({ headers: { origin = '' } }, reply) => {
+    reply.headers({ 'access-control-allow-origin': origin, 'access-control-allow-methods': 'PUT', 'access-control-allow-headers': 'content-type' }).code(204).send()
+  })
   app.get('/ws', { websocket: true }, socket => { sockets.push('open'); socket.send(SECRET) })
-  return { port: await start(t, app), writes, sockets }
+  return { port: await start(t, app), writes, sockets, answers }
 }
 
 /** Another site's server: it serves whatever page a test needs. */
@@ -67,6 +86,18 @@ async function open (t: Test, url: string): Promise<Page> {
   const page = await context.newPage()
   await page.goto(url)
   return page
+}
+
+async function until (happens: () => boolean): Promise<void> {
+  for (let i = 0; !happens() && i < 1000; i++) await wait(10)
+}
+
+/** Does what makes a page send a request that would write, and waits until that is answered. */
+async function attempt ({ writes, answers }: Target, act: () => Promise<unknown>): Promise<{ first: string | undefined, written: number }> {
+  const before = { writes: writes.length, answers: answers.length }
+  await act()
+  await until(() => answers.length > before.answers)
+  return { first: answers[before.answers], written: writes.length - before.writes }
 }
 
 /** What a page reads of a URL: the body, or that it got none. */
@@ -93,10 +124,20 @@ t.test('a page on a rebound name is not served, reads nothing and changes nothin
   }
 })
 
+t.test('with hosts * a page on a rebound name reads, for nothing can tell it from others, and still changes nothing', async t => {
+  const { port, writes, sockets } = await target(t, { allowedHosts: '*' })
+  const page = await open(t, `http://rebound.test:${port}/`)
+  t.match(await read(page, '/secret'), SECRET)
+  t.match(await read(page, '/write', { method: 'POST' }), /^403 .*validation is off/)
+  t.equal(await openSocket(page, `ws://rebound.test:${port}/ws`), 'nothing')
+  t.same([writes, sockets], [[], []])
+  t.match(await read(await open(t, `http://localhost:${port}/`), '/write', { method: 'POST' }), '200', 'localhost cannot be rebound')
+})
+
 t.test('another site changes nothing: form, fetch, beacon, top-level POST', async t => {
   for (const [options, works] of [[{}, false], [OFF, true]] as const) {
-    const { port, writes } = await target(t, options)
-    const to = `http://localhost:${port}/write`
+    const server = await target(t, options)
+    const to = `http://localhost:${server.port}/write`
     const page = await open(t, `http://evil.test:${await site(t)}/`)
     const attacks: Array<[name: string, attack: () => Promise<unknown>]> = [
       ['fetch, no-cors', () => page.evaluate(to => fetch(to, { method: 'POST', mode: 'no-cors', body: 'x' }), to)],
@@ -107,18 +148,38 @@ t.test('another site changes nothing: form, fetch, beacon, top-level POST', asyn
         document.body.innerHTML = `<iframe name="f"></iframe><form method="post" action="${to}" target="f"><input name="a" value="b"></form>`
         document.forms[0]?.submit()
       }, to)],
+      ['form in a sandboxed frame', () => page.evaluate(to => {
+        document.body.innerHTML = '<iframe sandbox="allow-scripts allow-forms"></iframe>'
+        const frame = document.querySelector('iframe')
+        if (frame !== null) frame.srcdoc = `<form method="post" action="${to}"></form><script>document.forms[0].submit()</script>`
+      }, to)],
       ['top-level form', async () => {
         await page.evaluate(to => { document.body.innerHTML = `<form method="post" action="${to}"><input name="a" value="b"></form>` }, to)
         await Promise.all([page.waitForNavigation(), page.evaluate(() => document.forms[0]?.submit())])
       }]
     ]
     for (const [name, attack] of attacks) {
-      const before = writes.length
-      await attack()
-      await page.waitForTimeout(150)
-      // Without the plugin nothing answers a preflight, and the browser stops there of itself.
-      t.equal(writes.length - before, works && name !== 'fetch with a preflight' ? 1 : 0, `${name}${works ? ', disabled' : ''}`)
+      const { first, written } = await attempt(server, attack)
+      t.match(first, works ? /20[04]$/ : /403$/, `${name}: ${first}`)
+      t.equal(written, works ? 1 : 0, `${name}${works ? ', disabled' : ''}`)
     }
+  }
+})
+
+t.test('the own page that another site sends back changes nothing: a redirect with 307', async t => {
+  for (const [options, works] of [[{}, false], [OFF, true]] as const) {
+    const server = await target(t, options)
+    const app = Fastify({ forceCloseConnections: true })
+    app.addContentTypeParser('application/x-www-form-urlencoded', (_request, _body, done) => done(null))
+    app.post('/', (_request, reply) => { reply.redirect(`http://localhost:${server.port}/write`, 307) })
+    const back = `http://evil.test:${await start(t, app)}/`
+    const page = await open(t, `http://localhost:${server.port}/`)
+    const { first, written } = await attempt(server, () => page.evaluate(back => {
+      document.body.innerHTML = `<form method="post" action="${back}"></form>`
+      document.forms[0]?.submit()
+    }, back))
+    t.equal(first, works ? 'POST 200' : 'POST 403')
+    t.equal(written, works ? 1 : 0)
   }
 })
 
@@ -128,15 +189,17 @@ t.test('another site reads nothing: fetch, script, image', async t => {
   const page = await open(t, `http://evil.test:${await site(t)}/`)
   t.equal(await read(page, `${url}/secret`), 'nothing')
   t.equal(await read(page, `${url}/secret`, { credentials: 'include' }), 'nothing')
-  t.equal(await load(page, 'script', `${url}/script`), 'error', 'nosniff keeps text from being run')
+  t.equal(await loadScript(page, `${url}/script`), 'error', 'nosniff keeps text from being run')
   t.equal(await page.evaluate(() => 'leaked' in window), false)
-  t.equal(await load(page, 'img', `${url}/secret`), 'error')
+  t.equal(await readPixels(page, `${url}/image`), 'tainted')
+  t.equal(await readPixels(page, `${url}/image`, 'anonymous'), 'error')
 
   const off = await target(t, OFF)
-  t.equal(await load(page, 'script', `http://localhost:${off.port}/script`), 'load', 'disabled')
+  t.equal(await loadScript(page, `http://localhost:${off.port}/script`), 'load', 'disabled')
   t.equal(await page.evaluate(() => 'leaked' in window), true, 'disabled')
   const anyone = await target(t, { corsAllowedOrigins: '*' })
   t.match(await read(page, `http://localhost:${anyone.port}/secret`), SECRET, 'origins *')
+  t.equal(await readPixels(page, `http://localhost:${anyone.port}/image`, 'anonymous'), '255,0,0,255', 'origins *')
 })
 
 t.test('another site opens no WebSocket', async t => {
@@ -193,32 +256,41 @@ t.test('origins *: an app reads without credentials, and fails with', async t =>
   t.equal(await read(page, `http://localhost:${port}/secret`, { credentials: 'include' }), 'nothing')
 })
 
+t.test('the own page behind a proxy that rewrites the Host writes where the browser says whose page it is', async t => {
+  const server = await target(t, { allowedHosts: 'localhost,mlflow.internal,mlflow.test' })
+  const proxy = await startProxy(t, server.port, 'mlflow.internal')
+  t.match(await read(await open(t, `http://localhost:${proxy}/`), '/write', { method: 'POST' }), '200')
+  t.match(await read(await open(t, `http://mlflow.test:${proxy}/`), '/write', { method: 'POST' }), /^403 .*CROSS_ORIGIN/, 'over plain http it says nothing')
+  const page = await open(t, `http://evil.test:${await site(t)}/`)
+  await attempt(server, () => read(page, `http://localhost:${proxy}/write`, { method: 'POST' }))
+  t.same(server.answers, ['POST 200', 'POST 403', 'POST 403'])
+})
+
 t.test('a sandboxed frame of the own page is refused: Origin null', async t => {
   for (const [options, works] of [[{}, false], [OFF, true]] as const) {
-    const { port, writes } = await target(t, options)
-    const page = await open(t, `http://localhost:${port}/`)
-    await page.evaluate(() => {
+    const server = await target(t, options)
+    const page = await open(t, `http://localhost:${server.port}/`)
+    const { first, written } = await attempt(server, () => page.evaluate(() => {
       const frame = document.createElement('iframe')
       frame.setAttribute('sandbox', 'allow-scripts allow-forms')
       frame.srcdoc = '<form method="post" action="/write"><input name="a" value="b"></form><script>document.forms[0].submit()</script>'
       document.body.append(frame)
-    })
-    await page.waitForTimeout(300)
-    t.equal(writes.length, works ? 1 : 0)
+    }))
+    t.equal(first, works ? 'POST 200' : 'POST 403')
+    t.equal(written, works ? 1 : 0)
   }
 })
 
 t.test('a form of the own page that hides its Origin passes: Referrer-Policy no-referrer', async t => {
-  const { port, writes } = await target(t, {})
-  const page = await open(t, `http://localhost:${port}/`)
+  const server = await target(t, {})
+  const page = await open(t, `http://localhost:${server.port}/`)
   const sent = page.waitForRequest(request => request.method() === 'POST').then(request => request.allHeaders())
-  await page.evaluate(() => {
+  const { first } = await attempt(server, () => page.evaluate(() => {
     document.body.innerHTML = '<meta name="referrer" content="no-referrer"><form method="post" action="/write"><input name="a" value="b"></form>'
     document.forms[0]?.submit()
-  })
+  }))
   t.equal((await sent).origin, 'null', 'this is what it stands or falls with')
-  await page.waitForTimeout(150)
-  t.same(writes, ['POST'])
+  t.equal(first, 'POST 200')
 })
 
 t.test('frames: SAMEORIGIN, DENY, NONE and frameAncestors', async t => {
@@ -253,14 +325,45 @@ function frames (page: Page, url: string): Promise<boolean> {
   }), url)
 }
 
-function load (page: Page, name: 'script' | 'img', url: string): Promise<string> {
-  return page.evaluate(([name, url]) => new Promise<string>(resolve => {
-    const element = document.createElement(name)
-    element.onload = () => resolve('load')
-    element.onerror = () => resolve('error')
-    element.src = url
-    document.body.append(element)
-  }), [name, url] as const)
+function loadScript (page: Page, url: string): Promise<string> {
+  return page.evaluate(url => new Promise<string>(resolve => {
+    const script = document.createElement('script')
+    script.onload = () => resolve('load')
+    script.onerror = () => resolve('error')
+    script.src = url
+    document.body.append(script)
+  }), url)
+}
+
+/** What a page reads of an image: its first pixel, `tainted` where it may only show it, or `error` where it does not load. */
+function readPixels (page: Page, url: string, crossOrigin: string | null = null): Promise<string> {
+  return page.evaluate(([url, crossOrigin]) => new Promise<string>(resolve => {
+    const image = new Image()
+    image.crossOrigin = crossOrigin
+    image.onerror = () => resolve('error')
+    image.onload = () => {
+      const context = document.createElement('canvas').getContext('2d')
+      context?.drawImage(image, 0, 0)
+      try {
+        resolve(String(context?.getImageData(0, 0, 1, 1).data))
+      } catch { resolve('tainted') }
+    }
+    image.src = url
+  }), [url, crossOrigin] as const)
+}
+
+/** A proxy that calls the server by another name. */
+function startProxy (t: Test, port: number, host: string): Promise<number> {
+  const app = Fastify({ forceCloseConnections: true })
+  app.addContentTypeParser('*', (_request, _body, done) => done(null))
+  app.all('/*', (incoming, reply) => {
+    reply.hijack()
+    const { method, url, headers } = incoming
+    incoming.raw.pipe(request({ port, host: '127.0.0.1', method, path: url, headers: { ...headers, host } }, answer => {
+      answer.pipe(reply.raw.writeHead(answer.statusCode ?? 0, answer.headers))
+    }))
+  })
+  return start(t, app)
 }
 
 function openSocket (page: Page, url: string): Promise<string> {
