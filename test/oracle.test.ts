@@ -34,20 +34,24 @@ const hostMeaning: fc.Arbitrary<Pick<HostEntry, 'text' | 'hosts'>> = fc.oneof(
     text: `${pieces.join('*')}.com`, hosts: new RegExp(`^${pieces.map(escape).join('[a-z0-9_.-]*')}\\.com$`)
   })),
   ipv4.map(text => ({ text, hosts: { bits: 32 as const, from: readIPv4(text), to: readIPv4(text) } })),
-  fc.tuple(octet, octet).map(([a, b]) => ({
-    text: `${a}.${b}.*`, hosts: { bits: 32 as const, from: readIPv4(`${a}.${b}.0.0`), to: readIPv4(`${a}.${b}.255.255`) }
-  }))
+  fc.tuple(fc.array(octet, { minLength: 1, maxLength: 3 }), fc.boolean()).map(([leading, eachOctet]) => ({
+    text: [...leading, ...eachOctet ? Array<string>(4 - leading.length).fill('*') : '*'].join('.'),
+    hosts: span(32, readIPv4([...leading, '0', '0', '0'].slice(0, 4).join('.')), 8 * leading.length)
+  })),
+  fc.constant({ text: 'Bücher.com.', hosts: /^xn--bcher-kva\.com$/ })
 )
 
 const range: fc.Arbitrary<HostEntry> = fc.oneof(
   fc.tuple(ipv4, fc.integer({ min: 0, max: 32 })).map(([text, prefix]) => ({ text: `${text}/${prefix}`, hosts: span(32, readIPv4(text), prefix), port: 'any' as const })),
   fc.tuple(fc.constantFrom('fd00::1', '::1', 'fe80::1:2'), fc.integer({ min: 0, max: 128 }))
-    .map(([text, prefix]) => ({ text: `${text}/${prefix}`, hosts: span(128, readIPv6(text).address, prefix), port: 'any' as const }))
+    .map(([text, prefix]) => ({ text: `${text}/${prefix}`, hosts: span(128, readIPv6(text).address, prefix), port: 'any' as const })),
+  fc.tuple(ipv4, fc.integer({ min: 0, max: 32 }))
+    .map(([text, prefix]) => ({ text: `::ffff:${text}/${96 + prefix}`, hosts: span(32, readIPv4(text), prefix), port: 'any' as const }))
 )
 
-const anAddress: fc.Arbitrary<HostEntry> = ipv6.map(text => {
+const bracketed: fc.Arbitrary<Pick<HostEntry, 'text' | 'hosts'>> = ipv6.map(text => {
   const { bits, address } = readIPv6(new URL(`http://[${text}]`).hostname.slice(1, -1))
-  return { text: `[${text}]`, hosts: { bits, from: address, to: address }, port: 'any' as const }
+  return { text: `[${text}]`, hosts: { bits, from: address, to: address } }
 })
 
 function span (bits: 32 | 128, address: bigint, prefix: number): HostEntry['hosts'] {
@@ -60,24 +64,30 @@ const entryPort = fc.option(fc.oneof(port, fc.constant('any' as const)), { nil: 
 const portText = (port: number | 'any' | undefined) => port === undefined ? '' : port === 'any' ? ':*' : `:${port}`
 
 const hostEntry: fc.Arbitrary<HostEntry> = fc.oneof(
-  { weight: 30, arbitrary: fc.tuple(hostMeaning, entryPort).map(([{ text, hosts }, port]) => ({ text: text + portText(port), hosts, port: port ?? 'any' })) },
+  {
+    weight: 35,
+    arbitrary: fc.tuple(fc.oneof({ weight: 6, arbitrary: hostMeaning }, bracketed), entryPort)
+      .map(([{ text, hosts }, port]) => ({ text: text + portText(port), hosts, port: port ?? 'any' }))
+  },
   { weight: 5, arbitrary: range },
-  { weight: 5, arbitrary: anAddress },
   { weight: 1, arbitrary: fc.constant({ text: '*', hosts: 'all' as const, port: 'any' as const }) }
 )
 
 const none = /^\b$/
-const LOCAL: OriginEntry[] = [/^(.+\.)?localhost$/, span(32, readIPv4('127.0.0.0'), 8), span(128, 1n, 128)]
-  .map(hosts => ({ text: 'localhost:*', hosts, port: 'any', schemes: ['http', 'https'] }))
+const LOCAL_HOSTS = [/^(.+\.)?localhost$/, span(32, readIPv4('127.0.0.0'), 8), span(128, 1n, 128)]
+const LOCAL: OriginEntry[] = LOCAL_HOSTS.map(hosts => ({ text: 'localhost:*', hosts, port: 'any', schemes: ['http', 'https'] }))
+const LOCAL_ON_DEFAULT_PORTS: OriginEntry[] = LOCAL_HOSTS.flatMap(hosts => [
+  { text: 'localhost', hosts, port: 80, schemes: ['http'] }, { text: 'localhost', hosts, port: 443, schemes: ['https'] }
+])
 
 const originEntry: fc.Arbitrary<readonly OriginEntry[]> = fc.oneof(
   {
     weight: 20,
-    arbitrary: fc.tuple(fc.constantFrom('http', 'https', 'app'), hostMeaning, entryPort).map(([scheme, { text, hosts }, port]) => [{
+    arbitrary: fc.tuple(fc.constantFrom('http', 'https', 'app'), fc.oneof({ weight: 6, arbitrary: hostMeaning }, bracketed), entryPort).map(([scheme, { text, hosts }, port]) => [{
       text: `${scheme}://${text}${portText(port)}`, hosts, schemes: [scheme], port: port ?? (scheme === 'http' ? 80 : scheme === 'https' ? 443 : -1)
     }])
   },
-  { weight: 2, arbitrary: fc.constant(LOCAL) },
+  { weight: 2, arbitrary: fc.constantFrom(LOCAL, LOCAL_ON_DEFAULT_PORTS) },
   { weight: 1, arbitrary: fc.constant([{ text: 'null', hosts: none, port: 'any' as const, schemes: [] }]) },
   { weight: 1, arbitrary: fc.constant([{ text: '*', hosts: none, port: 'any' as const, schemes: [] }]) }
 )
@@ -94,8 +104,17 @@ const authority = fc.tuple(
 ).map(([host, port]) => host + port)
 
 /** A byte put in, taken out or changed: userinfo, separators, escapes, control characters, raw UTF-8. */
-const mutated = fc.tuple(authority, fc.nat(20), fc.nat(1), fc.oneof(fc.constantFrom('@', ',', ' ', '\t', '/', '\\', '#', '?', '%', '%2e', '*', '\0', '[', ']', ':', '.', 'ö', 'a', '1'), fc.string({ unit: 'binary', maxLength: 2 })))
-  .map(([text, at, remove, insert]) => text.slice(0, at) + insert + text.slice(at + remove))
+interface Mutation { readonly at: number, readonly remove: number, readonly insert: string }
+const mutation: fc.Arbitrary<Mutation> = fc.record({
+  at: fc.nat(20),
+  remove: fc.nat(1),
+  insert: fc.oneof(
+    fc.constantFrom('@', ',', ' ', '\t', '/', '\\', '#', '?', '%', '%2e', '*', '\0', '[', ']', ':', '.', 'ö', 'a', '1', ''),
+    fc.string({ unit: 'binary', maxLength: 2 })
+  )
+})
+const mutate = (text: string, { at, remove, insert }: Mutation) => text.slice(0, at) + insert + text.slice(at + remove)
+const mutated = fc.tuple(authority, mutation).map(([text, how]) => mutate(text, how))
 const hostText = fc.oneof({ weight: 8, arbitrary: authority }, { weight: 2, arbitrary: mutated }, fc.string({ unit: 'binary' }))
 const originText = fc.oneof(
   { weight: 12, arbitrary: fc.tuple(fc.constantFrom('http', 'https', 'HTTPS', 'app', 'ws', '1x', ''), fc.constantFrom('://', '://', '://', '://', ':', '//'), hostText).map(parts => parts.join('')) },
@@ -114,18 +133,35 @@ const request: fc.Arbitrary<OracleRequest> = fc.record({
   upgrade: fc.boolean()
 })
 
-/** Most requests are made of what the settings allow: a Host of their own, and as Origin the page on it or a listed one. */
-function aim (settings: OracleSettings, request: OracleRequest, kind: number, pick: number, scheme: string): OracleRequest {
-  if (kind === 0) return request
+interface Aim {
+  /** Which part is made of what the settings allow; or all of the request as it was drawn. */
+  readonly at: 'nothing' | 'host' | 'own page' | 'listed origin'
+  readonly pick: number
+  readonly scheme: string
+  /** What then becomes of the one that was aimed at. */
+  readonly miss: Mutation | undefined
+}
+const aims: fc.Arbitrary<Aim> = fc.record({
+  at: fc.constantFrom('nothing', 'host', 'own page', 'listed origin'),
+  pick: fc.nat(),
+  scheme: fc.constantFrom('http', 'https'),
+  miss: fc.option(mutation, { nil: undefined, freq: 2 })
+})
+
+/** Most requests are made of what the settings allow, or of what is a byte beside it. */
+function aim (settings: OracleSettings, request: OracleRequest, { at, pick, scheme, miss }: Aim): OracleRequest {
+  if (at === 'nothing') return request
   const hosts = settings.hosts.map(({ text }) => text.replace(/^\*\.|\/\d+$|:\*$/g, '').replaceAll('*', '7'))
   const origins = settings.origins.map(({ text }) => text.replace(/:\*$/, ':3000').replace('*.', 'x.').replaceAll('*', '7'))
-  const host = hosts[pick % hosts.length]
-  const origin = kind === 1 ? request.origin : kind === 2 ? `${scheme}://${host}` : origins[pick % origins.length]
-  return { ...request, host, origin, forwarded: undefined }
+  const host = hosts[pick % hosts.length] ?? ''
+  const origin = at === 'own page' ? `${scheme}://${host}` : at === 'host' ? request.origin : origins[pick % origins.length]
+  const aimed = { ...request, host, origin, forwarded: undefined }
+  if (miss === undefined) return aimed
+  return at === 'host' || origin === undefined ? { ...aimed, host: mutate(host, miss) } : { ...aimed, origin: mutate(origin, miss) }
 }
 
 const pair = settings.chain(settings => fc.tuple(fc.constant(settings), fc.array(
-  fc.tuple(request, fc.nat(3), fc.nat(), fc.constantFrom('http', 'https')).map(drawn => aim(settings, ...drawn)),
+  fc.tuple(request, aims).map(drawn => aim(settings, ...drawn)),
   { minLength: REQUESTS_EACH, maxLength: REQUESTS_EACH }
 )))
 
