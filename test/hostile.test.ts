@@ -49,6 +49,9 @@ t.test('what smuggles, doubles, folds, overflows or garbles gets 4xx, and the ne
     ['two values of Sec-Fetch-Site', `${POST}Host: localhost\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n${CLOSE}\r\n`],
     ['a method override', `${POST}Host: localhost\r\nOrigin: https://evil.com\r\nX-HTTP-Method-Override: GET\r\nContent-Length: 0\r\n${CLOSE}\r\n`],
     ['an upgrade to h2c', 'GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.com\r\nUpgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n'],
+    ['an upgrade with an Origin that is no URL', 'GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://[\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\r\n'],
+    ['an upgrade with a Host that is none', 'GET / HTTP/1.1\r\nHost: [\r\nOrigin: http://localhost\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\r\n'],
+    ['an upgrade of a request that has a body', `${POST}Host: localhost\r\nOrigin: https://evil.com\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\nContent-Length: 3\r\n\r\nabc`],
     ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n']
   ]
   for (const [name, text] of cases) {

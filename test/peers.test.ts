@@ -42,6 +42,18 @@ const HOSTS: readonly HostCases[] = [
     refused: ['sub-example.com', 'subxexample.com', 'sub.example.community', 'evilexample.org', 'a.example.org.evil.com', 'a.example.org:80@evil.com']
   },
   {
+    source: 'Rack, CVE-2026-34835: characters that no authority has',
+    allowedHosts: 'example.com,*.example.com',
+    allowed: ['example.com', 'a.example.com:80'],
+    refused: ['evil.com/.example.com', 'evil.com?.example.com', 'evil.com#.example.com', 'evil.com@example.com', 'example.com@evil.com', 'evil.com/@example.com']
+  },
+  {
+    source: 'webpack-dev-server, CVE-2026-14631: values that a URL parser throws on',
+    allowedHosts: undefined,
+    allowed: ['localhost:8080'],
+    refused: ['[', ']', '[]', '[::1', '::1]', '[::1]]', ':', ':80', '%', 'a:b:c', 'http://', '\0', '\ufffd', 'xn--', '*', '@', '#', '?', '\\']
+  },
+  {
     source: 'Django, tests/requests_tests/tests.py, HostValidationTests',
     allowedHosts: [
       'forward.com', 'example.com', 'internal.com', '12.34.56.78', '[2001:19f0:feee::dead:beef:cafe]', 'xn--4ca9at.com', 'multitenant.com',
@@ -124,6 +136,9 @@ t.test('X-Forwarded-Host: Rails and gofiber', async t => {
     ['a spoofed localhost', 'evil.example.com', 'localhost', false],
     ['a relative host', 'www.example.com', '//randomhost.com', false],
     ['a permitted host', 'domain.com', 'my-sub.domain.com', true],
+    ['CVE-2021-44528: a host that ends like a permitted one', 'domain.com', 'evil.com/.domain.com', false],
+    ['CVE-2021-44528: with a port that is none', 'domain.com', 'sub.domain.com:80@evil.com', false],
+    ['two proxies in one value', 'domain.com', 'evil.com, domain.com', false],
     ['another host', 'domain.com', 'evil.com', false]
   ]
   for (const [name, host, forwarded, expected] of cases) {
@@ -175,6 +190,31 @@ const ORIGINS: ReadonlyArray<{ source: string, host: string, corsAllowedOrigins:
       { name: 'a site that ends like a listed one', method: 'GET', upgrade: true, origin: 'https://eviltrusted.example', allowed: false },
       { name: 'a site that begins like a listed one', method: 'GET', upgrade: true, origin: 'https://a.trusted.example.evil.com', allowed: false },
       { name: 'no Origin: no browser', method: 'GET', upgrade: true, allowed: true }
+    ]
+  },
+  {
+    source: 'webpack-dev-server, CVE-2025-30360: an Origin that is an IP address, and CVE-2026-14631: one that a URL parser throws on',
+    host: 'localhost:8080',
+    corsAllowedOrigins: '@default',
+    cases: [
+      { name: 'an address', method: 'GET', upgrade: true, origin: 'http://192.168.1.66', allowed: false },
+      { name: 'an address with the port of the server', method: 'GET', upgrade: true, origin: 'http://192.168.1.66:8080', allowed: false },
+      { name: 'an IPv6 address', method: 'GET', upgrade: true, origin: 'http://[fd00::1]:8080', allowed: false },
+      { name: 'a bracket', method: 'GET', upgrade: true, origin: 'http://[', allowed: false },
+      { name: 'no URL', method: 'GET', upgrade: true, origin: 'http://', allowed: false },
+      { name: 'nothing', method: 'GET', upgrade: true, origin: '', allowed: false },
+      { name: 'the own page', method: 'GET', upgrade: true, origin: 'http://localhost:8080', allowed: true }
+    ]
+  },
+  {
+    source: 'MCP Inspector, CVE-2025-49596: another site asks 0.0.0.0, which is this machine',
+    host: '0.0.0.0:6277',
+    corsAllowedOrigins: '@default',
+    cases: [
+      { name: 'a write', origin: 'https://evil.com', allowed: false },
+      { name: 'a write, no-cors', origin: 'https://evil.com', site: 'cross-site', allowed: false },
+      { name: 'a socket', method: 'GET', upgrade: true, origin: 'https://evil.com', allowed: false },
+      { name: 'a page of this machine', origin: 'http://localhost:6274', allowed: true }
     ]
   },
   {
