@@ -5,20 +5,13 @@ import { setTimeout as wait } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import websocket from '@fastify/websocket'
-import { chromium } from 'playwright-core'
 import type { Browser, Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
 import mlflowSecurity from '../../lib/index.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
+import { LAN, launchBrowser } from '../fixtures/chromium.js'
 import { portOf } from '../fixtures/server.js'
-
-// Names below .test and an address of a local network, all on loopback: to the browser they are what they look like.
-const LAN = '192.168.77.7'
-const ARGUMENTS = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-  '--disable-sync', `--host-resolver-rules=MAP *.test 127.0.0.1,MAP ${LAN} 127.0.0.1`
-]
 
 const SECRET = 'the secret'
 const PAGE = "<!doctype html><title>UI</title><script>parent.postMessage('framed', '*')</script>UI"
@@ -38,7 +31,7 @@ interface Target {
 }
 
 let browser: Browser
-t.before(async () => { browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS }) })
+t.before(async () => { browser = await launchBrowser() })
 t.teardown(() => browser.close())
 
 /** A server with a page, a secret, and things that may be changed. */

@@ -9,24 +9,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { chromium } from 'playwright-core'
 import type { Browser, Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
+import { LAN, launchBrowser } from '../fixtures/chromium.js'
 import { listening } from '../fixtures/programs.js'
 
 const VENV = process.env.MLFLOW_VENV ?? join(process.env.HOME ?? '', '.cache/fastify-mlflow-security/mlflow')
 const CLIENT = fileURLToPath(new URL('client.py', import.meta.url))
-// An address of a local network and names, all on loopback: to the browser they are what they look like.
-const LAN = '192.168.77.7'
-const ARGUMENTS = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-  '--disable-sync', `--host-resolver-rules=MAP *.test 127.0.0.1,MAP ${LAN} 127.0.0.1`
-]
 const REBOUND = 'rebound.test'
 
 let browser: Browser
-t.before(async () => { browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS }) })
+t.before(async () => { browser = await launchBrowser() })
 t.teardown(() => browser.close())
 
 async function freePort (): Promise<number> {
