@@ -35,6 +35,7 @@ export const AmbiguousPathError = gatewayError('FST_MLFLOW_SECURITY_AMBIGUOUS_PA
   'A path with a backslash or the segment "." is not passed on: others would read another path.', 400)
 export const BodyNotAllowedError = gatewayError('FST_MLFLOW_SECURITY_BODY_NOT_ALLOWED',
   'A GET or HEAD request with a body cannot be passed on. Send its parameters in the query.', 400)
+
 /** @returns the error that Fastify's error pipeline gets for a refused request */
 export function refusalError ({ code, message }: Refused): FastifyError {
   switch (code) {
