@@ -1,8 +1,10 @@
 import { promisify } from 'node:util'
 import cors from '@fastify/cors'
-import type { FastifyInstance, onRequestHookHandler } from 'fastify'
+import type { FastifyInstance, onRequestHookHandler, onSendHookHandler } from 'fastify'
+import { hangUpAfter } from './hang-up.js'
 import { isPreflight } from './policy.js'
 import type { Policy } from './policy.js'
+import { varyByOrigin } from './vary.js'
 import type { Settings } from '../types/index.js'
 
 declare module 'fastify' {
@@ -31,6 +33,14 @@ export async function addCors (root: FastifyInstance, settings: Settings, policy
   }
   await promisify(cors)(withoutRoutes(root), options)
   root.addHook('onRequest', createPreflightAnswer(settings))
+  root.addHook('onSend', keepVaryingByOrigin)
+}
+
+/** A handler's own Vary takes the place of the one that `@fastify/cors` has set, and refusals come before it is set. */
+const keepVaryingByOrigin: onSendHookHandler = function keepVaryingByOrigin (_request, reply, _payload, done) {
+  const vary = reply.getHeader('vary')
+  if (vary !== 'Origin') reply.header('vary', varyByOrigin(vary))
+  done()
 }
 
 /**
@@ -48,6 +58,7 @@ function createPreflightAnswer ({ cors: { preflightContinue = false, optionsSucc
   return function answerPreflight (request, reply, done) {
     if (request.corsPreflightEnabled !== true) return done()
     if (isPreflight(request.raw) && !preflightContinue) {
+      hangUpAfter(request, reply)
       // Some browsers wait for a body without the length, even of a 204.
       reply.code(optionsSuccessStatus).header('content-length', '0').send()
       return

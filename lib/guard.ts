@@ -1,9 +1,9 @@
-import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import { refusalError } from './errors.js'
 import type { Exemption, Policy } from './policy.js'
+import { hangUpAfter } from './hang-up.js'
 import { reportRefusal } from './report.js'
 import { routeSettings } from './route-config.js'
-import { varyByOrigin } from './vary.js'
 import type { Settings, Verdict } from '../types/index.js'
 
 /** The onRequest hook that refuses foreign Hosts and Origins. */
@@ -28,20 +28,7 @@ export function createGuard (settings: Settings, policy: Policy): onRequestHookH
     if (verdict.allowed) return done()
     reportRefusal(request, verdict, settings.reportOnly)
     if (settings.reportOnly) return done()
-    // @fastify/cors comes after this hook, and says so on every other response.
-    reply.header('vary', varyByOrigin(reply.getHeader('vary')))
-    if (request.headers.upgrade !== undefined) hangUpAfter(reply)
+    hangUpAfter(request, reply)
     done(refusalError(verdict))
   }
-}
-
-/**
- * Node hands the socket of an upgrade over, and no longer looks after it: without an end, refused WebSockets would
- * stay open as long as their pages like, and keep the server from closing.
- */
-function hangUpAfter (reply: FastifyReply): void {
-  reply.raw.once('finish', () => {
-    const { socket } = reply.raw
-    socket?.end(() => socket.destroy())
-  })
 }

@@ -73,7 +73,12 @@ function isUntouched (reply: FastifyReply, value: FrameOptions): boolean {
 
 /** A DENY of another plugin stands; @fastify/helmet writes it to Node's response, beneath Fastify's own headers. */
 function isDenied (reply: FastifyReply): boolean {
-  return reply.getHeader(FRAME_OPTIONS) === 'DENY' || reply.raw.getHeader(FRAME_OPTIONS) === 'DENY'
+  return denies(reply.getHeader(FRAME_OPTIONS)) || denies(reply.raw.getHeader(FRAME_OPTIONS))
+}
+
+/** Browsers read the value in any case, and the strictest of several (the HTML standard, "The X-Frame-Options header"). */
+function denies (value: number | string | readonly string[] | undefined): boolean {
+  return /(^|,)\s*deny\s*(,|$)/i.test(String(value))
 }
 
 /** What a route says of frames goes before the frame-ancestors that @fastify/helmet sets on all of them. */

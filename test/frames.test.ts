@@ -40,6 +40,22 @@ t.test('a route has its own X-Frame-Options, by override or by its handler', asy
   t.equal((await app.inject('/handler')).headers['x-content-type-options'], 'own')
 })
 
+t.test('a stricter X-Frame-Options of another plugin stands, however it is written', async t => {
+  for (const value of ['DENY', 'deny', ' Deny ', ['DENY'], ['SAMEORIGIN', 'deny'], 'SAMEORIGIN, DENY']) {
+    for (const raw of [false, true]) {
+      const { app } = createServer(t)
+      app.addHook('onRequest', async (_request, reply) => {
+        if (raw) reply.raw.setHeader(FRAME_OPTIONS, value)
+        else reply.header(FRAME_OPTIONS, value)
+      })
+      t.equal((await app.inject('/')).headers[FRAME_OPTIONS], 'DENY', `${JSON.stringify(value)}, raw ${raw}`)
+    }
+  }
+  const { app } = createServer(t)
+  app.addHook('onRequest', async (_request, reply) => { reply.header(FRAME_OPTIONS, 'DENYX') })
+  t.equal((await app.inject('/')).headers[FRAME_OPTIONS], 'SAMEORIGIN', 'what is no DENY does not')
+})
+
 t.test('@fastify/helmet in both orders: the settings stand, the rest of its headers too', async t => {
   const cases: Array<[options: MlflowSecurityOptions, frameOptions: string | undefined, ancestors: RegExp]> = [
     [{}, 'SAMEORIGIN', /;frame-ancestors 'self';/],
