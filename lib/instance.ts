@@ -37,12 +37,21 @@ export function refuseSecondRegistration ({ root }: Lineage): void {
  * @throws FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED
  */
 export function refuseSecondCors ({ root, instances }: Lineage): void {
-  const isAround = instances.some(instance => instance.hasRequestDecorator('corsPreflightEnabled'))
-  // In a sibling only the route of its own shows it; a catch-all of the app has other methods too.
-  const isBeside = root.hasRoute({ method: 'OPTIONS', url: '/*' }) && !root.hasRoute({ method: 'GET', url: '/*' })
-  if (isAround || isBeside) {
-    throw new CorsAlreadyRegisteredError('@fastify/cors (or a route of its kind, OPTIONS *) is registered already. Remove it: ' +
+  const everyone = [...instances, ...descendants(root)]
+  if (everyone.some(instance => instance.hasRequestDecorator('corsPreflightEnabled'))) {
+    throw new CorsAlreadyRegisteredError('@fastify/cors is registered already, on this instance or on another one of this server. Remove it: ' +
       'fastify-mlflow-security registers it with corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) as its origins, and passes ' +
       "further options on: { cors: { maxAge: 600, exposedHeaders: ['etag'] } }.")
   }
+}
+
+/** The instances that plugins loaded so far have been encapsulated in: Fastify lists them under a symbol that it keeps to itself. */
+function descendants (instance: FastifyInstance): FastifyInstance[] {
+  const children = Object.getOwnPropertySymbols(instance).find(({ description }) => description === 'fastify.children')
+  const listed: unknown = children && Reflect.get(instance, children)
+  return isInstances(listed) ? listed.flatMap(child => [child, ...descendants(child)]) : []
+}
+
+function isInstances (value: unknown): value is FastifyInstance[] {
+  return Array.isArray(value)
 }

@@ -17,7 +17,8 @@ export function hostValue ({ headers }: RequestHead): string {
  * @returns why the request is malformed (RFC 9112 §3.2, RFC 9113 §8.3.1), or `undefined` where all places agree
  */
 export function describeConflict (request: RequestHead, host: string): string | undefined {
-  const { url, headers, rawHeaders } = request
+  const { headers, rawHeaders } = request
+  const url = request.originalUrl ?? request.url // Fastify's `rewriteUrl` keeps the one that came
   if (rawHeaders !== undefined) {
     if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has more headers than Node keeps'
     if (hasTwoHosts(rawHeaders)) return 'the request has two Host headers'

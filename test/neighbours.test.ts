@@ -44,6 +44,23 @@ t.test('a refused WebSocket is hung up on, even where its page never does', asyn
   t.equal(await promisify(app.server.getConnections).call(app.server), 0)
 })
 
+t.test('a preflight that asks for an upgrade leaves no socket behind', async t => {
+  const { app } = createApp(t)
+  app.register(mlflowSecurity)
+  app.register(websocket)
+  app.register(async app => { app.get('/ws', { websocket: true }, () => {}) })
+  const port = await listen(app)
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  t.teardown(() => socket.destroy())
+  socket.write('OPTIONS /ws HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost:3000\r\nAccess-Control-Request-Method: GET\r\n' +
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
+  const [answer] = await once(socket, 'data')
+  t.match(String(answer), /^HTTP\/1\.1 204 [^]*\r\nconnection: close\r\n/i)
+  await once(socket, 'end')
+  await app.close()
+  t.pass('and keeps no server from closing')
+})
+
 t.test('@fastify/static: files are protected like everything else', async t => {
   const { app } = createServer(t)
   app.register(staticFiles, { root: t.testdir({ 'a.txt': 'content' }), prefix: '/files/' })
@@ -126,10 +143,20 @@ t.test('@fastify/cors is registered already in an encapsulated plugin, this one 
     }, prefix === undefined ? {} : { prefix })
     await t.rejects(async () => same.ready(), { code: 'FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED' }, `prefix ${prefix}`)
   }
-  const other = createApp(t).app
-  other.register(async app => { await app.register(cors) })
-  other.register(mlflowSecurity)
-  await t.rejects(async () => other.ready(), { code: 'FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED' })
+  for (const prefix of ['/', '/api', '/api/v1']) {
+    const other = createApp(t).app
+    other.register(async app => { app.register(async app => { await app.register(cors) }) }, { prefix })
+    other.get('/*', () => 'a catch-all')
+    other.register(mlflowSecurity)
+    await t.rejects(async () => other.ready(), { code: 'FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED' }, `in another one, below ${prefix}`)
+  }
+})
+
+t.test("an app's own OPTIONS * is not taken for @fastify/cors", async t => {
+  const { app } = createApp(t)
+  app.options('/*', (_request, reply) => { reply.send('own') })
+  await app.register(mlflowSecurity)
+  t.equal((await app.inject({ method: 'OPTIONS', url: '/x' })).body, 'own')
 })
 
 t.test('fastify-cli: flags reach the plugin, and the whole server is protected', async t => {

@@ -75,6 +75,8 @@ export interface Settings {
 export interface RequestHead {
   readonly method?: string | undefined
   readonly url?: string | undefined
+  /** The target as it came, where the server has rewritten `url`. */
+  readonly originalUrl?: string | undefined
   readonly headers: IncomingHttpHeaders
   /** Names and values in turn, as they came. Without it a second Host header goes unseen. */
   readonly rawHeaders?: readonly string[] | undefined
