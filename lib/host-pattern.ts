@@ -30,6 +30,23 @@ const PORT = /^[0-9]{1,5}$/
 // A prefix length, a path, userinfo or two entries in one: parseHostPattern has the better word for it.
 const NOT_IN_AN_AUTHORITY = /[/@\s]/
 const CIDR = /^([^/]+)\/([0-9]{1,3})$/
+const RANGE_WITH_PORT = /^(.+\/[0-9]{1,3}):(?:[0-9]+|\*)$/
+// A list as JSON or a shell has it, or what commas have left of one: `["a.com"`, `'a.com'`, `[a.com]`. No IPv6 address.
+const OTHER_LIST = /["']|^\[[^:\]]*\]?$|^[^[:]*\]$/
+
+/**
+ * @returns the problem without its fix, where the fix would be refused itself or would allow more than anyone has meant
+ */
+export function withTrustedFix (problem: unknown, isRight: (entry: string) => boolean): unknown {
+  if (!(problem instanceof EntryProblem) || problem.fix === undefined || problem.fix.split(',').every(isRight)) return problem
+  return new EntryProblem(problem.message)
+}
+
+/** @throws EntryProblem where the entry has the quotes or the brackets of another kind of list */
+export function refuseOtherList (entry: string): void {
+  if (!OTHER_LIST.test(entry)) return
+  throw new EntryProblem('has quotes or brackets; a list is entries with commas between them', entry.replace(/["'[\]\s]/g, ''))
+}
 
 /**
  * Splits `host [":" port]` of an entry. A bare IPv6 address is a host without a port.
@@ -66,6 +83,8 @@ export function parseHostPattern (text: string): HostPattern {
   if (address !== undefined) return { kind: 'address', host: address.host }
   const range = CIDR.exec(text)
   if (range !== null) return parseRange(range)
+  const [, withoutPort = ''] = RANGE_WITH_PORT.exec(text) ?? []
+  if (withoutPort !== '') throw new EntryProblem('is a range with a port, and a range is on every port', withoutPort)
   refuseForeignSyntax(text)
   return parseNamePattern(toASCII(text))
 }
@@ -92,6 +111,7 @@ function parseRange ([, base = '', digits]: RegExpExecArray): HostPattern {
 
 function refuseForeignSyntax (text: string): void {
   if (text === '') throw new EntryProblem('has no host')
+  refuseOtherList(text)
   if (text.includes('@')) throw new EntryProblem('has userinfo, and a host has none', text.slice(text.lastIndexOf('@') + 1))
   if (text.includes('/')) throw new EntryProblem('has a path, and a host has none', text.includes('[') ? undefined : text.split('/', 1)[0])
   if (text.includes('%')) throw new EntryProblem('has a zone id or an escape, and a host has none', text.replace(/%[^\]]*/, ''))

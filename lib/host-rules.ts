@@ -2,7 +2,7 @@ import { NO_PORT, formatAuthority, formatHost } from './authority.js'
 import type { Authority } from './authority.js'
 import { AuthorityMatcher } from './authority-matcher.js'
 import { invalidOption } from './errors.js'
-import { EntryProblem, isTooWide, parseHostPattern, splitPort } from './host-pattern.js'
+import { EntryProblem, isTooWide, parseHostPattern, refuseOtherList, splitPort, withTrustedFix } from './host-pattern.js'
 import type { HostPattern } from './host-pattern.js'
 import { ANY_PORT } from './ports.js'
 
@@ -55,14 +55,29 @@ function allowsAuthority (matcher: AuthorityMatcher, authority: Authority): bool
     : matcher.allows(authority, authority.port)
 }
 
-function parseHostEntry (entry: string): { pattern: HostPattern, port: number } {
+interface HostEntry { readonly pattern: HostPattern, readonly port: number }
+
+function parseHostEntry (entry: string): HostEntry {
   try {
-    refuseURL(entry)
-    const { host, port = ANY_PORT } = splitPort(entry)
-    if (host === '*') throw new EntryProblem('is every host on one port, which is every host to an attacker, who picks the port')
-    return { pattern: parseHostPattern(host), port }
+    return parseEntry(entry)
   } catch (error) {
-    throw invalidOption('allowedHosts', entry, error)
+    throw invalidOption('allowedHosts', entry, withTrustedFix(error, isRight))
+  }
+}
+
+function parseEntry (entry: string): HostEntry {
+  refuseURL(entry)
+  refuseOtherList(entry)
+  const { host, port = ANY_PORT } = splitPort(entry)
+  if (host === '*') throw new EntryProblem('is every host on one port, which is every host to an attacker, who picks the port')
+  return { pattern: parseHostPattern(host), port }
+}
+
+function isRight (entry: string): boolean {
+  try {
+    return entry === '@default' || !isTooWide(parseEntry(entry).pattern)
+  } catch {
+    return false
   }
 }
 

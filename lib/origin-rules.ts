@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { AuthorityMatcher } from './authority-matcher.js'
 import { invalidOption } from './errors.js'
-import { EntryProblem, isTooWide, parseGlob, parseHostPattern, splitPort } from './host-pattern.js'
+import { EntryProblem, isTooWide, parseGlob, parseHostPattern, refuseOtherList, splitPort, withTrustedFix } from './host-pattern.js'
 import type { HostPattern } from './host-pattern.js'
 import { defaultPort, isWebScheme } from './origin.js'
 import type { Origin } from './origin.js'
@@ -25,6 +25,7 @@ interface OriginEntry { readonly scheme: string, readonly pattern: HostPattern, 
 const LOCAL = /^localhost(:\*)?$/i
 const LOCAL_HOSTS = ['localhost', '*.localhost', '127.0.0.0/8', '::1']
 const NAME_AND_PORT = /^[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)+(?::[0-9*]+)?$/i
+const ADDRESS_RANGE = /^((?:[0-9]{1,3}\.){3}[0-9]{1,3})\/([0-9]{1,2})$/
 const SCHEME_AND_REST = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i
 
 /**
@@ -57,7 +58,6 @@ export function compileOriginRules (entries: readonly string[]): OriginRules {
 function parseEntry (entry: string): OriginEntry[] {
   if (entry === '*' || entry === 'null') return []
   try {
-    if (/^wss?:\/\//i.test(entry)) throw new EntryProblem('is of a socket, and the page that opens it has another scheme', `http${entry.slice(2)}`)
     return LOCAL.test(entry) ? localEntries(entry.endsWith('*')) : [parseOriginEntry(entry)]
   } catch (error) {
     throw invalidOption('corsAllowedOrigins', entry, error)
@@ -79,11 +79,29 @@ function localEntries (anyPort: boolean): OriginEntry[] {
  * @throws EntryProblem with the likely fix
  */
 export function parseOriginEntry (entry: string): OriginEntry {
+  try {
+    return parseOrigin(entry)
+  } catch (error) {
+    throw withTrustedFix(error, isRight)
+  }
+}
+
+function isRight (entry: string): boolean {
+  try {
+    return entry === '@default' || LOCAL.test(entry) || !isTooWide(parseOrigin(entry).pattern)
+  } catch {
+    return false
+  }
+}
+
+function parseOrigin (entry: string): OriginEntry {
+  refuseOtherList(entry)
   const [, written = '', rest = ''] = SCHEME_AND_REST.exec(entry) ?? []
   if (written === '') throw withoutScheme(entry)
   const scheme = written.toLowerCase()
+  if (scheme === 'ws' || scheme === 'wss') throw new EntryProblem('is of a socket, and the page that opens it has another scheme', `http${entry.slice(2)}`)
   const path = rest.search(/[/?#]/)
-  if (path !== -1) throw new EntryProblem('has a path or a trailing slash, and an origin has none', `${scheme}://${rest.slice(0, path)}`)
+  if (path !== -1) throw withPath(scheme, rest, path)
   if (isIPv6(rest)) throw new EntryProblem('has an IPv6 address without brackets', `${scheme}://[${rest}]`)
   try {
     const { host, port = defaultPort(scheme) } = splitPort(rest)
@@ -98,6 +116,13 @@ function withoutScheme (entry: string): EntryProblem {
   const local = /^(?:localhost|127\.|\[::1\])/i.test(entry)
   const host = entry.replace(/^(?:.*:)?\/\//, '')
   return new EntryProblem('has no scheme', local || NAME_AND_PORT.test(host) ? `${local ? 'http' : 'https'}://${host}` : undefined)
+}
+
+function withPath (scheme: string, rest: string, path: number): EntryProblem {
+  const [, octets = '', digits = ''] = ADDRESS_RANGE.exec(rest) ?? []
+  if (octets === '') return new EntryProblem('has a path or a trailing slash, and an origin has none', `${scheme}://${rest.slice(0, path)}`)
+  const leading = octets.split('.').slice(0, Number(digits) / 8).join('.')
+  return new EntryProblem('is a range, of which origins know leading octets only', Number(digits) % 8 === 0 ? `${scheme}://${leading}.*` : undefined)
 }
 
 /** The fix of a host, as one of an origin: each of its pieces with the scheme. */

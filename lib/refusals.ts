@@ -57,7 +57,7 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
     origin (value, origin, host, { preflight, hasFetchMetadata }) {
       if (origin === undefined) return crossOrigin(value, undefined, `Origin ${quote(value)} ${explainOpaque(value, hasFetchMetadata)}`)
       const entry = formatOrigin(origin)
-      const explanation = explainForeign(origin, preflight ? undefined : host, hostRules, addOrigin(entry))
+      const explanation = explainForeign(origin, preflight ? undefined : host, hostRules, addOrigin(entry), addHost)
       return crossOrigin(value, entry, `Origin ${quote(value)} ${explanation}`)
     },
 
@@ -73,7 +73,7 @@ function advice (entries: readonly string[], defaults: readonly string[], where:
 }
 
 function malformed (header: string, value: string, conflict: string | undefined): HostMalformed {
-  const shown = value === '' ? 'there is no Host' : `${header} ${quote(value)}`
+  const shown = value === '' ? `there is no ${header}` : `${header} ${quote(value)}`
   return {
     allowed: false,
     check: 'host',
@@ -104,8 +104,13 @@ function crossOrigin (value: string, entry: string | undefined, explanation: str
   }
 }
 
-/** @param add - the advice to add the Origin to the list */
-function explainForeign (origin: Origin, host: Authority | undefined, hostRules: HostRules, add: string): string {
+/**
+ * @param add - the advice to add the Origin to its list
+ * @param addHost - the advice to add a host to its own
+ */
+function explainForeign (
+  origin: Origin, host: Authority | undefined, hostRules: HostRules, add: string, addHost: (entry: string) => string
+): string {
   if (host === undefined || !isWebScheme(origin.scheme) || origin.authority.host !== host.host) return `is not allowed. ${add}`
   if (!isAt(origin, host)) {
     return `has the name of the Host ${quote(formatAuthority(host))} on another port. If it is the server's own page, a proxy has dropped or changed the ` +
@@ -114,7 +119,8 @@ function explainForeign (origin: Origin, host: Authority | undefined, hostRules:
   return hostRules.allowsEverything
     ? 'is the server\'s own only if nobody has rebound the name, and host validation is off: name the hosts in allowedHosts ' +
       `(MLFLOW_SERVER_ALLOWED_HOSTS) in place of "*". Another page needs an entry. ${add}`
-    : `is on a Host that is not allowed itself. ${add}`
+    : `is on a Host that is not allowed itself. If it is the server's own page: ${addHost(hostRules.entryFor(host))} Another page needs an ` +
+      `entry. ${add}`
 }
 
 function explainOpaque (value: string, hasFetchMetadata: boolean): string {

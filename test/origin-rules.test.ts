@@ -65,6 +65,18 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['wss://app.company.com', /is of a socket/, 'https://app.company.com'],
     ['ws://app.company.com:3000', /is of a socket/, 'http://app.company.com:3000'],
     ['https:app.com', /has no scheme/, ''],
+    ['localhost:', /has no scheme/, ''],
+    ['https:///x', /path or a trailing slash/, ''],
+    ['["https://app.company.com"', /has quotes or brackets/, 'https://app.company.com'],
+    ['"*"', /has quotes or brackets/, ''],
+    ["'localhost:*'", /has quotes or brackets/, 'localhost:*'],
+    ['https://[app.company.com]', /has quotes or brackets/, 'https://app.company.com'],
+    ['https://*/x', /path or a trailing slash/, ''],
+    ['http://127.0.0.0/8', /is a range/, 'http://127.*'],
+    ['http://192.168.4.0/24', /is a range/, 'http://192.168.4.*'],
+    ['http://192.168.4.0/22', /is a range/, ''],
+    ['http://10.0.0.0/0', /is a range/, ''],
+    ['http://127.0.0.1/1/2', /path or a trailing slash/, 'http://127.0.0.1'],
     ['Null', /has no scheme/, '']
   ]
   for (const [entry, reason, fix] of cases) {
@@ -96,7 +108,7 @@ t.test('frameAncestors becomes a directive of the Content-Security-Policy', asyn
   for (const entry of ['https://nb-*.company.com', 'http://192.168.*', 'http://[::1]']) {
     t.throws(() => compileFrameAncestors([entry]), { message: /Content-Security-Policy: "\*" .*ranges nor IPv6/ }, `${entry}: why`)
   }
-  for (const entry of ['notebook.company.com', 'https://nb-*.company.com', 'http://192.168.*', 'http://[::1]', '*', "'none'", 'https://a; script-src *', 'https://a b']) {
+  for (const entry of ['notebook.company.com', 'https://nb-*.company.com', 'http://192.168.*', 'http://[::1]', '*', "'none'", 'https://a; script-src *', 'https://a b', 'wss://a.com']) {
     t.throws(() => compileFrameAncestors([entry]), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors \(--frame-ancestors\): "/ }, entry)
   }
 })

@@ -133,6 +133,31 @@ t.test('a refusal varies by Origin, beside what the app says', async t => {
   }
 })
 
+t.test('every answer varies by Origin, whatever its handler says of Vary', async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity, { corsAllowedOrigins: 'https://a' })
+  app.get('/one', (_request, reply) => { reply.header('vary', 'Accept-Language').send('ok') })
+  app.get('/many', (_request, reply) => { reply.headers({ vary: ['Accept', 'Cookie'] }).send('ok') })
+  app.get('/all', (_request, reply) => { reply.header('vary', '*').send('ok') })
+  app.get('/without', { config: { cors: false } }, (_request, reply) => { reply.send('ok') })
+  app.get('/error', (_request, reply) => { reply.removeHeader('vary'); throw new Error('broken') })
+  for (const origin of ['https://a', undefined]) {
+    for (const [url, expected] of [['/one', 'Accept-Language, Origin'], ['/many', 'Accept, Cookie, Origin'], ['/all', '*'], ['/without', 'Origin'], ['/error', 'Origin']] as const) {
+      const { headers } = await app.inject({ url, headers: origin === undefined ? {} : { origin } })
+      t.equal(headers.vary, expected, `${url}, Origin ${origin}`)
+      t.equal(headers['access-control-allow-origin'], url === '/without' ? undefined : origin)
+    }
+  }
+})
+
+t.test('a target that Fastify rewrites is judged as it came', async t => {
+  const { app } = createServer(t, {}, { rewriteUrl: ({ url = '' }) => url.replace(/^http:\/\/[^/]+|^\/old/, '') })
+  const port = await listen(app)
+  t.equal((await request(port, 'GET', 'http://evil.com/', [HOST])).status, 400)
+  t.equal((await request(port, 'GET', 'http://localhost/', [HOST])).status, 200)
+  t.equal((await request(port, 'GET', '/old/', [HOST])).status, 200)
+})
+
 t.test('origins *: everyone reads, nobody with credentials', async t => {
   const { app } = createServer(t, { corsAllowedOrigins: '*' })
   const port = await listen(app)
@@ -189,6 +214,7 @@ t.test('trustProxy: the forwarded host and the Host must both be allowed', async
   for (const [name, status, method, headers] of cases) {
     t.equal((await request(port, method, method === 'GET' ? '/' : CREATE_RUN, headers)).status, status, name)
   }
+  t.match((await request(port, 'GET', '/', [inner, forwarded('public.com,')])).body, 'there is no X-Forwarded-Host', 'what is missing has a name')
   const untrusting = createServer(t, { allowedHosts: 'inner' })
   t.equal((await request(await listen(untrusting.app), 'GET', '/', [inner, forwarded('evil.com')])).status, 200, 'without trustProxy the header is nothing')
 })
