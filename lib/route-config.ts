@@ -1,6 +1,7 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import { invalidRouteConfig } from './errors.js'
 import type { Lineage } from './instance.js'
+import { isCorsOptions } from './settings.js'
 import type { FrameOptions } from '../types/index.js'
 
 /** What a route does without, and its own X-Frame-Options. */
@@ -11,8 +12,9 @@ export interface RouteSettings {
 }
 
 const ALLOWED = 'false, or an object with host: false, origin: false and frameOptions: "SAMEORIGIN", "DENY" or "NONE"'
-const ALLOWED_CORS = 'false, or @fastify/cors options without origin, credentials, delegator and hook, which the plugin decides'
-const DECIDED_BY_THE_PLUGIN = ['origin', 'credentials', 'delegator', 'hook']
+/** The `@fastify/cors` options that a route may have of its own: whose pages may call, and what a preflight is, the plugin decides. */
+const CORS_OPTIONS = ['methods', 'allowedHeaders', 'exposedHeaders', 'maxAge', 'cacheControl', 'preflight']
+const ALLOWED_CORS = `false, or an object with the @fastify/cors options ${CORS_OPTIONS.join(', ')}`
 
 const NONE: RouteSettings = { host: false, origin: false, frameOptions: undefined }
 const UNPROTECTED: RouteSettings = { host: true, origin: true, frameOptions: 'NONE' }
@@ -22,14 +24,14 @@ const UNPROTECTED: RouteSettings = { host: true, origin: true, frameOptions: 'NO
  *
  * @throws FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG
  */
-export function checkRoute ({ url, config = {} }: Pick<RouteOptions, 'url' | 'config'>): void {
-  checkCors(url, config)
-  parseRouteConfig(url, config)
+export function checkRoute ({ url, config }: Pick<RouteOptions, 'url' | 'config'>): void {
+  checkCors(url, config ?? {})
+  parseRouteConfig(url, config ?? {})
 }
 
 /** An onRoute hook: the same where security is disabled, and CORS is the app's own. */
-export function checkOverride ({ url, config = {} }: Pick<RouteOptions, 'url' | 'config'>): void {
-  parseRouteConfig(url, config)
+export function checkOverride ({ url, config }: Pick<RouteOptions, 'url' | 'config'>): void {
+  parseRouteConfig(url, config ?? {})
 }
 
 /** Whether some route may have overrides: to ask a request for its route costs, and most servers have none. */
@@ -74,11 +76,12 @@ function parseLate (request: FastifyRequest, url: string, config: object): Route
   }
 }
 
-/** @fastify/cors would let a route's own `cors` overrule the plugin's verdict on Origins. */
+/** `@fastify/cors` would let a route's own `cors` overrule the plugin's verdict on Origins, and takes an undefined option for a value. */
 function checkCors (url: string, config: object): void {
-  if ('cors' in config && isObject(config.cors) && Object.keys(config.cors).some(key => DECIDED_BY_THE_PLUGIN.includes(key))) {
-    throw invalidRouteConfig(url, 'cors', config.cors, ALLOWED_CORS)
-  }
+  if (!('cors' in config) || config.cors === undefined || config.cors === false) return
+  const { cors } = config
+  const isAllowed = isObject(cors) && Object.entries(cors).every(([key, value]) => CORS_OPTIONS.includes(key) && value !== undefined)
+  if (!isAllowed || !isCorsOptions(cors)) throw invalidRouteConfig(url, 'cors', cors, ALLOWED_CORS)
 }
 
 function parseRouteConfig (url: string, config: object): RouteSettings {

@@ -106,6 +106,16 @@ function validate (data: Record<string, unknown>): GivenSettings {
 
 interface SchemaError { readonly instancePath: string, readonly keyword: string, readonly message?: string }
 
+/** @returns whether the value is right for the option `cors` */
+export function isCorsOptions (value: unknown): boolean {
+  try {
+    validate({ cors: value })
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** @returns the coded error for what env-schema found first; any other error as it is */
 function explain (error: unknown, data: Record<string, unknown>): unknown {
   const [first] = isValidationError(error) ? error.errors : []

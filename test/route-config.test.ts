@@ -40,11 +40,38 @@ t.test('a wrong override stops the registration of the route', async t => {
       code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG', message: /^Route "\/x": config\.mlflowSecurity is .*Allowed: false, or an object/
     }, JSON.stringify(mlflowSecurity))
   }
-  for (const cors of [{ origin: '*' }, { origin: '*', maxAge: 1 }, { credentials: true }, { delegator: () => {} }, { hook: 'preHandler' }]) {
+  const wrongCors: unknown[] = [
+    { origin: '*' }, { origin: '*', maxAge: 1 }, { credentials: true }, { delegator: () => {} }, { hook: 'preHandler' }, { strictPreflight: true },
+    { preflightContinue: false }, { optionsSuccessStatus: 200 }, { origins: 'https://a' }, { maxAge: undefined }, { maxAge: '1' }, { methods: 'a\nb' },
+    true, null, 5, 'https://a', []
+  ]
+  for (const cors of wrongCors) {
     const config: Record<string, unknown> = { cors }
     t.throws(() => app.get('/x', { config }, () => ''), { code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG', message: /config\.cors is/ }, JSON.stringify(cors))
   }
-  for (const cors of [false, { maxAge: 1 }, undefined]) app.get(`/${JSON.stringify(cors)}`, { config: { cors } }, () => '')
+  for (const cors of [false, { maxAge: 1 }, { methods: ['GET'], preflight: false }, undefined]) app.get(`/${JSON.stringify(cors)}`, { config: { cors } }, () => '')
+})
+
+t.test('a route may have @fastify/cors options of its own, and no config at all', async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity)
+  app.options('/own', { config: { cors: { maxAge: 5 } } }, () => '')
+  app.get('/null', JSON.parse('{ "config": null }'), () => 'ok')
+  const preflight = await app.inject({ method: 'OPTIONS', url: '/own', headers: { origin: 'http://localhost:1', 'access-control-request-method': 'PUT' } })
+  t.match(preflight, { statusCode: 204, headers: { 'access-control-max-age': '5' } })
+  t.equal((await app.inject('/null')).body, 'ok')
+})
+
+t.test('a preflight is a request of its own: exempt where its own route is', async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity)
+  app.post('/post', { config: { mlflowSecurity: { origin: false } } }, () => 'ok')
+  app.all('/all', { config: { mlflowSecurity: { origin: false } } }, () => 'ok')
+  const headers = { ...foreign, 'access-control-request-method': 'POST' }
+  t.equal((await app.inject({ method: 'OPTIONS', url: '/post', headers })).statusCode, 403)
+  const answer = await app.inject({ method: 'OPTIONS', url: '/all', headers })
+  t.equal(answer.body, 'ok')
+  t.notOk('access-control-allow-origin' in answer.headers, 'which leaves the browser where it was')
 })
 
 t.test('a wrong override on a route that came before the plugin exempts from nothing, and is logged', async t => {
