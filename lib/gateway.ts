@@ -38,7 +38,7 @@ export function createGateway (options: GatewayOptions = {}): FastifyInstance {
 
 function createApp ({ fastify, tls }: GatewayOptions): FastifyInstance {
   // Java's client asks for h2c on every first request: only a WebSocket is worth an upgrade. Node 20 has no such option.
-  const http: ServerOptions & { shouldUpgradeCallback: typeof isWebSocket } = { shouldUpgradeCallback: isWebSocket }
+  const http: ServerOptions & { shouldUpgradeCallback: typeof isWebSocket } = { shouldUpgradeCallback: isWebSocket, ...fastify?.http }
   const options = { ...fastify, http, ...(tls === undefined ? {} : { https: { ...tls, ...http } }) }
   try {
     return Fastify(options)

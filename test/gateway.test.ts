@@ -88,6 +88,37 @@ t.test('from the upstream: our security headers in place of its own, the rest as
   t.match(plain.headers, { 'x-frame-options': 'ALLOWALL', 'x-content-type-options': 'sniff', vary: /^Accept$/ }, 'disabled: nothing is touched')
 })
 
+t.test('who may frame the pages is not for the upstream to say', async t => {
+  let policy: string | string[] = ''
+  const target = await upstream(t, (_request, response) => { response.setHeader('content-security-policy', policy).end('<p>') })
+  const { port } = await gateway(t, { upstream: target })
+  const embedding = await gateway(t, { upstream: target, frameAncestors: 'https://nb.company.com' })
+  const ours = "frame-ancestors 'self' https://nb.company.com"
+  for (const [given, plain, embedded] of [
+    ['frame-ancestors *', undefined, ours],
+    ["default-src 'self'; frame-ancestors *; img-src *", "default-src 'self'; img-src *", `default-src 'self'; img-src *; ${ours}`],
+    ["default-src 'self'", "default-src 'self'", `default-src 'self'; ${ours}`],
+    [["img-src *; frame-ancestors 'none'", 'frame-ancestors *'], 'img-src *', `img-src *; ${ours}`]
+  ] as const) {
+    policy = typeof given === 'string' ? given : [...given]
+    t.match(await request(port, 'GET', '/', [HOST]), { status: 200, headers: { 'x-frame-options': 'SAMEORIGIN' } })
+    t.equal((await request(port, 'GET', '/', [HOST])).headers['content-security-policy'], plain, `${policy}`)
+    t.equal((await request(embedding.port, 'GET', '/', [HOST])).headers['content-security-policy'], embedded, `${policy}`)
+  }
+  policy = 'frame-ancestors *'
+  const off = await gateway(t, { upstream: target, disableSecurityMiddleware: true })
+  t.equal((await request(off.port, 'GET', '/', [HOST])).headers['content-security-policy'], policy, 'disabled: nothing is touched')
+})
+
+t.test('options of Node\'s server pass', async t => {
+  const target = await upstream(t, (_request, response) => { response.end('ok') }, { maxHeaderSize: 65536 })
+  const headers = [HOST, ['X-Long', 'a'.repeat(30_000)]] as const
+  const { port } = await gateway(t, { upstream: target })
+  t.equal((await request(port, 'GET', '/', headers)).status, 431)
+  const roomy = await gateway(t, { upstream: target, fastify: { http: { maxHeaderSize: 65536 } } })
+  t.equal((await request(roomy.port, 'GET', '/', headers)).status, 200)
+})
+
 t.test('Vary names Origin once', async t => {
   let vary: string[] = []
   const target = await upstream(t, (_request, response) => { response.setHeader('vary', vary).end() })
@@ -139,6 +170,12 @@ t.test('redirects to the upstream lead to the gateway', async t => {
     ['/base/a', '/base/a', '/a'],
     ['/other/base/a', '/other/base/a', '/other/base/a'],
     ['a', 'a', 'a'],
+    ['/base//evil.com/x/', '/base//evil.com/x/', '/evil.com/x/'],
+    ['/base/\\evil.com', '/base/\\evil.com', '/evil.com'],
+    [`${target}/base//evil.com`, 'http://localhost/base//evil.com'.replace('//e', '//e'), 'http://localhost/evil.com'],
+    [`//${host}/base/a`, 'http://localhost/base/a', 'http://localhost/a'],
+    ['//evil.com/base/a', '//evil.com/base/a', '//evil.com/base/a'],
+    ['/\\evil.com', '/\\evil.com', '/\\evil.com'],
     ['https://other.com/base/a', 'https://other.com/base/a', 'https://other.com/base/a']
   ]
   for (const [answer, expected, belowBase] of cases) {
@@ -155,7 +192,8 @@ t.test('paths reach the upstream as they came, below its own path', async t => {
   const below = await gateway(t, { upstream: `${target}/base/` })
   const cases: Array<[path: string, expected: string]> = [
     ['/', '/'], ['/?', '/?'], ['/?q', '/?q'], ['/a%2Fb', '/a%2Fb'], ['/a//b', '/a//b'], ['/%C3%A4?x=%zz', '/%C3%A4?x=%zz'], ['/a;b=c', '/a;b=c'],
-    [`/${'a'.repeat(300)}`, `/${'a'.repeat(300)}`], ['http://localhost/abs?q=1', '/abs?q=1'], ['/health', '/health'], ['/a/', '/a/']
+    [`/${'a'.repeat(300)}`, `/${'a'.repeat(300)}`], ['http://localhost/abs?q=1', '/abs?q=1'], ['http://localhost?q=1', '/?q=1'], ['http://localhost', '/'],
+    ['/.a/b.', '/.a/b.'], ['/a?/./..', '/a?/./..'], ['/health', '/health'], ['/a/', '/a/']
   ]
   for (const [path, expected] of cases) {
     seen.length = 0
@@ -163,9 +201,10 @@ t.test('paths reach the upstream as they came, below its own path', async t => {
     await request(below.port, 'GET', path, [HOST])
     t.same(seen.map(({ url }) => url), [expected, `/base${expected}`], path)
   }
-  for (const path of ['/a/../../etc', '/%2e%2e/x', '/a/..\\..\\x', '/./secret', '/%2e/secret', '/.\\secret', '/a\\b', '/a/.', 'http://localhost/./x']) {
+  for (const path of ['/a/../../etc', '/%2e%2e/x', '/a/..\\..\\x', '/./secret', '/%2e/secret', '/.\\secret', '/a\\b', '/a/.', 'http://localhost/./x', '//evil.com/x', 'http://localhost//evil.com', '/a#b', '/a?b#c', '/a/..', '/%2e./x']) {
     seen.length = 0
-    t.equal((await request(below.port, 'GET', path, [HOST])).status, 400, path)
+    t.match(await request(below.port, 'GET', path, [HOST]), { status: 400, body: 'FST_MLFLOW_SECURITY_AMBIGUOUS_PATH' }, path)
+    t.equal(await upgrade(below.port, path, [HOST]), 400, `an upgrade to ${path}`)
     t.same(seen, [], 'nothing reaches the upstream')
   }
   t.equal((await request(port, 'GET', '//evil.com/x', [HOST])).status, 400, 'no path that some would take for a host')
@@ -239,15 +278,31 @@ t.test('plugins, hooks and routes that are added to it come before the proxy', a
   app.addHook('onRoute', ({ url }) => { routes.push(url) })
   app.addHook('onRequest', async request => { if (request.url === '/secret') throw Object.assign(new Error('no'), { statusCode: 401 }) })
   app.post('/login', async request => request.body)
+  app.get('/', async () => 'own page')
+  app.get('/health', async () => 'own health')
   const port = await listen(app)
   await app.ready()
   t.equal((await request(port, 'GET', '/secret', [HOST])).status, 401)
   t.equal((await request(port, 'GET', '/open', [HOST])).status, 200)
+  for (const [path, body] of [['/', 'own page'], ['/health', 'own health']] as const) t.equal((await request(port, 'GET', path, [HOST])).body, body)
   const body = JSON.stringify({ user: 'a' })
   const head = `Host: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\nConnection: close`
   t.match(await send(port, `POST /login HTTP/1.1\r\n${head}\r\n\r\n${body}`), /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK[^]*\{"user":"a"\}$/, 'its own routes parse')
   t.ok(routes.includes('/*'), 'onRoute sees the proxy\'s routes')
   t.same(seen.map(({ url }) => url), ['/open'])
+})
+
+t.test('what fails in a hook that is added to it is not told as MLflow\'s failure', async t => {
+  const { listener } = recorder()
+  const app = createGateway({ upstream: await upstream(t, listener) })
+  t.teardown(() => app.close())
+  const codes = ['ECONNRESET', 'UND_ERR_CONNECT_TIMEOUT', 'HPE_INVALID']
+  app.addHook('preHandler', async ({ headers }) => { throw Object.assign(new Error('the login server'), { code: codes[Number(headers['x-case'])] }) })
+  app.setErrorHandler(({ message }: Error, _request, reply) => { reply.code(503).header('retry-after', '1').send(message) })
+  const port = await listen(app)
+  for (const [i, code] of codes.entries()) {
+    t.match(await request(port, 'GET', '/', [HOST, ['X-Case', String(i)]]), { status: 503, body: 'the login server', headers: { 'retry-after': '1' } }, code)
+  }
 })
 
 t.test('a wrong setting is said before anything listens', async t => {

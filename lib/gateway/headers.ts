@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { overrideFrameAncestors } from '../frame-ancestors.js'
 import { varyByOrigin } from '../vary.js'
 import type { Upstream } from './options.js'
 
@@ -22,6 +23,8 @@ const DECIDED = new Set(['origin', 'expect', 'forwarded'])
 
 /** The response headers that the gateway, and not the upstream, decides on. */
 export const OWN_HEADERS = /^(x-frame-options|x-content-type-options|content-security-policy|vary|access-control-.*)$/
+
+const CSP = 'content-security-policy'
 
 /** The gateway's own stand in their place. */
 const REPLACED = new Set(['x-frame-options', 'x-content-type-options'])
@@ -84,10 +87,18 @@ export function fromUpstream (
     if (replaces && (REPLACED.has(name) || name.startsWith('access-control-'))) continue
     passed[name] = headers[name]
   }
-  if (replaces) passed.vary = varyByOrigin(headers.vary)
+  if (replaces) settleSecurity(passed)
   const [location] = [headers.location ?? []].flat()
   if (location !== undefined) passed.location = toPublic(location, request, upstream)
   return passed
+}
+
+/** Who may frame the pages is the gateway's to say, and browsers prefer frame-ancestors to X-Frame-Options. */
+function settleSecurity (passed: IncomingHttpHeaders): void {
+  passed.vary = varyByOrigin(passed.vary)
+  const rest = overrideFrameAncestors(passed[CSP], 'NONE')
+  if (rest === '') delete passed[CSP]
+  else if (rest !== undefined) passed[CSP] = rest
 }
 
 /**
@@ -95,11 +106,11 @@ export function fromUpstream (
  * the gateway's already, where the upstream believes X-Forwarded-Proto.
  */
 function toPublic (location: string, request: Pick<Asked, 'host' | 'protocol'> | undefined, { host, path }: Upstream): string {
-  const [absolute = '', authority] = /^https?:\/\/([^/?#]*)/i.exec(location) ?? []
+  const [absolute = '', authority] = /^(?:https?:)?[/\\]{2}([^/\\?#]*)/i.exec(location) ?? []
   const target = location.slice(absolute.length)
   const rest = target.slice(path.length)
   const isUpstream = authority === undefined || authority.toLowerCase() === host
   if (!isUpstream || !target.startsWith(path) || !/^([/?#]|$)/.test(rest)) return location
-  const below = rest.startsWith('/') ? rest : `/${rest}`
+  const below = `/${rest.replace(/^[/\\]+/, '')}` // of two slashes browsers would make another host
   return authority === undefined ? below : `${request?.protocol}://${request?.host}${below}`
 }

@@ -1,5 +1,6 @@
+import type { Server } from 'node:http'
 import type { SecureContextOptions } from 'node:tls'
-import type { FastifyServerOptions } from 'fastify'
+import type { FastifyHttpOptions } from 'fastify'
 import { invalidOption, missingOption } from '../errors.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 
@@ -19,10 +20,13 @@ export interface GatewayOptions extends MlflowSecurityOptions {
   /** Certificates in PEM that are trusted in place of the well-known ones, for an upstream by https. */
   upstreamCa?: SecureContextOptions['ca']
   /** Options of the Fastify app: `logger`, `trustProxy` and others. */
-  fastify?: FastifyServerOptions | undefined
+  fastify?: FastifyHttpOptions<Server> | undefined
   /** Certificate and key in PEM: the gateway then speaks https itself. */
   tls?: Pick<SecureContextOptions, 'cert' | 'key' | 'passphrase'> | undefined
 }
+
+/** The methods that are passed on. */
+export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
 /** The MLflow server, as the proxy knows it. */
 export interface Upstream {

@@ -7,7 +7,9 @@ import { SIGNAL, createClient, forget, hangUpSignal } from './client.js'
 import type { UpstreamClient } from './client.js'
 import { OWN_HEADERS, fromUpstream, toUpstream } from './headers.js'
 import { loadOptional } from './optional.js'
+import { METHODS } from './options.js'
 import type { GatewaySettings, Upstream } from './options.js'
+import { isAmbiguous, originForm } from './path.js'
 import { guardUpgrades, socketOptions } from './websocket.js'
 
 /** MLflow's notebooks embed this part of its UI, wherever they are served from. */
@@ -31,10 +33,10 @@ export async function addProxy (app: FastifyInstance, { upstream, staticPrefix }
     ...proxyOptions(upstream, client, via, !disableSecurityMiddleware), ...socketOptions(upstream, via, app.log), websocket: true as const
   }
   // The health routes stand beside the wildcard so that the router tells them apart, not the text of a URL.
-  await app.register(httpProxy, { ...options, routes: [...new Set(['/', '/*', ...healthRoutes])] })
-  await app.register(httpProxy, {
-    ...options, routes: [staticPrefix + TRACE_RENDERER], config: { mlflowSecurity: { frameOptions: 'NONE' } }
-  })
+  const renderer = staticPrefix + TRACE_RENDERER
+  const isFree = (url: string): boolean => url !== renderer && !METHODS.some(method => app.hasRoute({ url, method }))
+  await app.register(httpProxy, { ...options, routes: ['/*', ...new Set(['/', ...healthRoutes].filter(isFree))] })
+  await app.register(httpProxy, { ...options, routes: [renderer], config: { mlflowSecurity: { frameOptions: 'NONE' } } })
   guardUpgrades(app)
 }
 
@@ -50,6 +52,7 @@ export function continueWhenAllowed (app: FastifyInstance): void {
 function proxyOptions (upstream: Upstream, client: UpstreamClient, via: string, replacesHeaders: boolean): FastifyHttpProxyOptions {
   return {
     upstream: upstream.origin + (upstream.path || '/'),
+    httpMethods: [...METHODS],
     undici: client,
     retryMethods: [], // an answer of 503 is an answer
     disableRequestLogging: true,
@@ -59,7 +62,8 @@ function proxyOptions (upstream: Upstream, client: UpstreamClient, via: string, 
       rewriteRequestHeaders: (request, headers) =>
         Object.assign(toUpstream(request, headers, via), { [SIGNAL]: hangUpSignal(request.raw) }),
       rewriteHeaders: (headers, request) => fromUpstream(headers, request, upstream, replacesHeaders),
-      onResponse (_request, reply, { statusCode, stream }) {
+      onResponse (request, reply, { statusCode, stream }) {
+        begun.add(request)
         // Its length is that of the body which it does not have (RFC 9110 §8.6).
         if (statusCode === 304) stream.on('error', () => {}).resume()
         reply.send(statusCode === 304 ? undefined : stream)
@@ -75,19 +79,12 @@ function proxyOptions (upstream: Upstream, client: UpstreamClient, via: string, 
   }
 }
 
-/** `GET http://host/path` is `GET /path` to the server that is named (RFC 9112 §3.2.2), which the Host check has ensured. */
-function originForm (url: string): string {
-  return url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?]*/i, '')
-}
-
-/** Hooks and routes have decided on the path as it came; the URL parser would make another one of it. */
-function isAmbiguous (url = ''): boolean {
-  return /\\|\/(\.|%2e)(\/|$)/i.test(url.replace(/\?.*$/s, ''))
-}
+/** The requests that the upstream has begun to answer: an error of any other one is not the upstream's. */
+const begun = new WeakSet<object>()
 
 /** An answer that breaks off before its first byte: what has been copied of it goes, so that no cache keeps the error. */
-function explainBrokenAnswer (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
-  if (!/^(UND_ERR_|HPE_|ECONNRESET$)/.test(error.code)) throw error
+function explainBrokenAnswer (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  if (!begun.has(request) || !/^(UND_ERR_|HPE_|ECONNRESET$)/.test(error.code)) throw error
   for (const name of Object.keys(reply.getHeaders())) if (!OWN_HEADERS.test(name)) reply.removeHeader(name)
   reply.code(502).send(new UpstreamUnreachableError())
 }
