@@ -43,13 +43,39 @@ t.test('check says what the gateway does', async t => {
   const options = { allowedHosts: 'localhost,*.company.com', corsAllowedOrigins: 'https://app.company.com', staticPrefix: '/mlflow' }
   const { port } = await gateway(t, { upstream: await echo(t), ...options })
   const { staticPrefix, ...settings } = options
+  const paths = [
+    ['GET', '/'], ['POST', '/x'], ['POST', '/mlflow/health'], ['GET', '/mlflow/%68ealth?x'], ['GET', '/health'], ['GET', '/mlflow/health/'],
+    ['OPTIONS', '/mlflow/version']
+  ] as const
   for (const host of ['localhost', 'a.company.com:1', 'evil.com', '127.1']) {
     for (const origin of [undefined, 'https://app.company.com', 'http://a.company.com:1', 'null', 'https://evil.com']) {
-      for (const [method, path] of [['GET', '/'], ['POST', '/x'], ['POST', '/mlflow/health'], ['GET', '/mlflow/%68ealth?x'], ['GET', '/health'], ['GET', '/mlflow/health/']] as const) {
+      for (const [method, path] of paths) {
         const answer = await check(settings, staticPrefix, { host, origin, site: undefined, method, path })
         const { status } = await request(port, method, path, [['Host', host], ...(origin === undefined ? [] : [['Origin', origin] as const])])
         t.equal(answer.allowed ? 200 : answer.statusCode, status, `${method} ${path} ${host} ${origin}`)
       }
     }
+  }
+})
+
+t.test('check knows health routes by the router, not by text', async t => {
+  const { port } = await gateway(t, { upstream: await echo(t) })
+  for (const [method, path] of [['TRACE', '/health'], ['PROPFIND', '/health'], ['GET', '/%2fhealth'], ['GET', '/health;x'], ['GET', '/HEALTH']] as const) {
+    const answer = await check({}, undefined, { host: 'evil.com', origin: undefined, site: undefined, method, path })
+    t.match(answer, { allowed: false, statusCode: 403, anyHost: false }, `${method} ${path}`)
+    t.equal((await request(port, method, path, [['Host', 'evil.com']])).status, 403, `${method} ${path}, over the wire`)
+  }
+  for (const [method, path, message] of [
+    ['GET', 'x', /^--path: "x" does not begin with a slash\.$/],
+    ['GET', '/hea\tlth', /^--path: "\/hea\\tlth" has characters that a request line does not carry: escape them \(%20\)\.$/],
+    ['GET', '/a b', /has characters/],
+    ['GET', '/ä', /has characters/],
+    ['GET', '/a/../health', /^--path: "\/a\/\.\.\/health": A path that .* is not passed on/],
+    ['GET', '/./health', /is not passed on/],
+    ['GET', '//health', /is not passed on/],
+    ['GET', '/health#x', /is not passed on/],
+    ['FOO', '/health', /^--method: "FOO" is none that Node\.js knows\.$/]
+  ] as const) {
+    await t.rejects(check({}, undefined, { host: 'evil.com', origin: undefined, site: undefined, method, path }), { message }, `${method} ${path}`)
   }
 })

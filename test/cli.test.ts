@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, get } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -73,7 +74,6 @@ t.test('a wrong flag or setting is one clear line and exit code 2', async t => {
     [[...up, '--allowed-hosts', ''], /^allowedHosts.* is an empty list/],
     [[...up, '--x-frame-options', 'ALLOWALL'], /^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS, --x-frame-options\): "ALLOWALL" is not allowed/],
     [[...up, '--trust-proxy', 'foo'], /^trustProxy \(--trust-proxy\): "foo" has an invalid IP address/],
-    [['check', '--host-header', 'a', '--path', 'x'], /^--path: "x" does not begin with a slash\.$/],
     [['check', '--path', '/'], /^check needs --host-header VALUE/],
     [['check', '--frame', 'x'], /^Unknown flag --frame\. Did you mean --frame-ancestors\?/],
     [['check', '--host-header', 'a', '--static-prefix', 'x'], /^staticPrefix/]
@@ -247,8 +247,12 @@ t.test('--metrics serves figures on a port of its own, protected as well', async
   t.equal((await request(own, 'GET', '/metrics', [['Host', '127.0.0.1']])).status, 200, 'by address, though the list has none')
   t.equal((await request(own, 'GET', '/metrics', [['Host', 'evil.com']])).status, 403)
   t.equal((await request(port, 'GET', '/metrics', [company])).body, 'GET /metrics', 'the path itself is the upstream\'s')
-  const elsewhere = await listening(t, ['--upstream', await echo(t), '--metrics', '[::1]:0'])
+  const elsewhere = await listening(t, ['--upstream', await echo(t), '--metrics', '[::1]:0', '--report-only'])
   t.match(elsewhere.said.out, /Figures for Prometheus: http:\/\/\[::1\]:\d+\/metrics/)
+  const figures = /Figures for Prometheus: (\S+)"/.exec(elsewhere.said.out)?.[1] ?? ''
+  t.equal((await fetch(figures, { headers: { 'sec-fetch-site': 'none' } })).status, 200)
+  const { statusCode } = await new Promise<IncomingMessage>(resolve => { get(figures, { headers: { host: 'mlflow-gateway:9464' } }, resolve) })
+  t.equal(statusCode, 200, 'a report only there as well')
 })
 
 t.test('a package that is missing is named with the line that installs it', async t => {

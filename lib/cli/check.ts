@@ -1,7 +1,9 @@
+import { METHODS as PARSED } from 'node:http'
 import Fastify from 'fastify'
 import { parseAuthority } from '../authority.js'
-import { UsageError } from '../errors.js'
-import { healthRoutes, resolvePrefix } from '../gateway/options.js'
+import { AmbiguousPathError, UsageError } from '../errors.js'
+import { METHODS, healthRoutes, resolvePrefix } from '../gateway/options.js'
+import { isAmbiguous } from '../gateway/path.js'
 import { compileHostRules } from '../host-rules.js'
 import { createPolicy } from '../policy.js'
 import { quote } from '../quote.js'
@@ -48,12 +50,14 @@ const RULES: Readonly<Record<AllowedRule, string>> = {
  */
 export async function check (options: MlflowSecurityOptions, staticPrefix: string | undefined, question: Question): Promise<Answer> {
   const settings = resolveSettings({ healthRoutes: healthRoutes(resolvePrefix(staticPrefix)), ...options }, process.env)
-  const { method, path, host, origin, site } = question
-  if (!path.startsWith('/')) throw new UsageError(`--path: ${quote(path)} does not begin with a slash.`)
+  const { path, host, origin, site } = question
+  const method = question.method.toUpperCase()
+  if (!PARSED.includes(method)) throw new UsageError(`--method: ${quote(question.method)} is none that Node.js knows.`)
+  refuseStrangePath(path)
 
-  const anyHost = await matchesRoute(settings.healthRoutes, path)
+  const anyHost = await matchesRoute(settings.healthRoutes, method, path)
   const headers = { host, ...(origin === undefined ? {} : { origin }), ...(site === undefined ? {} : { 'sec-fetch-site': site }) }
-  const request = { method: method.toUpperCase(), url: path, headers }
+  const request = { method, url: path, headers }
   const verdict = createPolicy(settings).inspect(request, undefined, { host: anyHost, origin: false })
   const { reportOnly } = settings
   return verdict.allowed
@@ -61,11 +65,19 @@ export async function check (options: MlflowSecurityOptions, staticPrefix: strin
     : { ...verdict, explanation: explainRefusal(verdict), anyHost, fix: fixOf(verdict, settings), reportOnly }
 }
 
+function refuseStrangePath (path: string): void {
+  if (!path.startsWith('/')) throw new UsageError(`--path: ${quote(path)} does not begin with a slash.`)
+  if (/[^\x21-\x7e]/.test(path)) throw new UsageError(`--path: ${quote(path)} has characters that a request line does not carry: escape them (%20).`)
+  if (isAmbiguous(path)) throw new UsageError(`--path: ${quote(path)}: ${new AmbiguousPathError().message}`)
+}
+
 /** Asks the router that the gateway has. */
-async function matchesRoute (routes: readonly string[], path: string): Promise<boolean> {
-  const app = Fastify()
-  for (const route of new Set(routes)) app.get(route, async () => 'ok')
-  return (await app.inject(path)).statusCode === 200
+async function matchesRoute (routes: readonly string[], asked: string, path: string): Promise<boolean> {
+  const method = METHODS.find(method => method === asked)
+  if (method === undefined) return false
+  const app = Fastify({ rewriteUrl: () => path }) // `inject` would tidy the path up
+  for (const url of new Set(routes)) app.route({ method: [...METHODS], url, handler: async () => 'ok' })
+  return (await app.inject({ method, url: '/' })).statusCode === 200
 }
 
 function hostEntry ({ allowedHosts, disableSecurityMiddleware }: Settings, host: string): string | undefined {

@@ -23,7 +23,7 @@ export async function addMetrics (gateway: FastifyInstance): Promise<Registry> {
   })
   const refusals = new Counter({
     name: 'mlflow_gateway_refusals_total',
-    help: 'Requests refused; with report_only those that would have been',
+    help: 'Requests refused, those for these figures among them; with report_only those that would have been',
     labelNames: ['code', 'report_only'],
     registers: [registry]
   })
@@ -52,10 +52,12 @@ function isRefusal (message: unknown): message is Refusal {
 }
 
 /** @returns an app that serves the figures at `/metrics`, not yet listening, and as protected as the gateway */
-export function createMetricsServer (registry: Registry, { allowedHosts, disableSecurityMiddleware }: Settings): FastifyInstance {
+export function createMetricsServer (
+  registry: Registry, { allowedHosts, disableSecurityMiddleware, reportOnly }: Settings
+): FastifyInstance {
   const app = Fastify()
   // Prometheus asks by address where the default list would let it, and by the names that people use.
-  app.register(mlflowSecurity, { allowedHosts: ['@default', ...allowedHosts], disableSecurityMiddleware })
+  app.register(mlflowSecurity, { allowedHosts: ['@default', ...allowedHosts], disableSecurityMiddleware, reportOnly })
   app.get('/metrics', async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()))
   return app
 }
