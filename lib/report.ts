@@ -19,7 +19,7 @@ export function reportRefusal (request: FastifyRequest, { check, code, statusCod
     origin: request.headers.origin?.slice(0, MAX_QUOTED),
     method: request.method,
     url: request.url.slice(0, MAX_QUOTED),
-    remoteAddress: request.ip,
+    remoteAddress: request.ip.slice(0, MAX_QUOTED),
     reportOnly
   }
   try {
