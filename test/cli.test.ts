@@ -168,8 +168,9 @@ t.test('SIGINT ends it as well; the environment alone is enough', async t => {
 })
 
 t.test('an error that nobody has caught ends it with 1', async t => {
-  const script = "setTimeout(() => { throw new Error('unforeseen') }, 1000)"
+  const script = "process.once('SIGUSR2', () => { throw new Error('unforeseen') })"
   const { child, said } = await listening(t, ['--upstream', await echo(t)], {}, ['--import', `data:text/javascript,${encodeURIComponent(script)}`])
+  child.kill('SIGUSR2')
   t.same(await once(child, 'close'), [1, null])
   t.match(said.out, /"level":60.*unforeseen/)
 })

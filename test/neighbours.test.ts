@@ -7,8 +7,10 @@ import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
 import staticFiles from '@fastify/static'
 import websocket from '@fastify/websocket'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import mlflowSecurity from '../lib/index.js'
+import { refuseSecondCors } from '../lib/instance.js'
 import { ended, says, startNode } from './fixtures/programs.js'
 import { createApp, createServer, listen, request, upgrade } from './fixtures/server.js'
 
@@ -157,6 +159,9 @@ t.test("an app's own OPTIONS * is not taken for @fastify/cors", async t => {
   app.options('/*', (_request, reply) => { reply.send('own') })
   await app.register(mlflowSecurity)
   t.equal((await app.inject({ method: 'OPTIONS', url: '/x' })).body, 'own')
+  const other = createApp(t).app
+  const unknown: FastifyInstance = Object.create(other)
+  t.doesNotThrow(() => refuseSecondCors({ root: unknown, instances: [other] }), 'nor what a Fastify without a list of children has')
 })
 
 t.test('fastify-cli: flags reach the plugin, and the whole server is protected', async t => {
