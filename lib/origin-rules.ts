@@ -80,7 +80,7 @@ function localEntries (anyPort: boolean): OriginEntry[] {
  */
 export function parseOriginEntry (entry: string): OriginEntry {
   try {
-    return parseOrigin(entry)
+    return parseSchemeAndHost(entry)
   } catch (error) {
     throw withTrustedFix(error, isRight)
   }
@@ -88,13 +88,13 @@ export function parseOriginEntry (entry: string): OriginEntry {
 
 function isRight (entry: string): boolean {
   try {
-    return entry === '@default' || LOCAL.test(entry) || !isTooWide(parseOrigin(entry).pattern)
+    return entry === '@default' || LOCAL.test(entry) || !isTooWide(parseSchemeAndHost(entry).pattern)
   } catch {
     return false
   }
 }
 
-function parseOrigin (entry: string): OriginEntry {
+function parseSchemeAndHost (entry: string): OriginEntry {
   refuseOtherList(entry)
   const [, written = '', rest = ''] = SCHEME_AND_REST.exec(entry) ?? []
   if (written === '') throw withoutScheme(entry)
