@@ -35,9 +35,17 @@ const RANGE_WITH_PORT = /^(.+\/[0-9]{1,3}):(?:[0-9]+|\*)$/
 const OTHER_LIST = /["']|^\[[^:\]]*\]?$|^[^[:]*\]$/
 
 /**
+ * @param parse - parses an entry of the fix as one of the list
  * @returns the problem without its fix, where the fix would be refused itself or would allow more than anyone has meant
  */
-export function withTrustedFix (problem: unknown, isRight: (entry: string) => boolean): unknown {
+export function withTrustedFix (problem: unknown, parse: (entry: string) => HostPattern): unknown {
+  const isRight = (entry: string): boolean => {
+    try {
+      return entry === '@default' || !isTooWide(parse(entry))
+    } catch {
+      return false
+    }
+  }
   if (!(problem instanceof EntryProblem) || problem.fix === undefined || problem.fix.split(',').every(isRight)) return problem
   return new EntryProblem(problem.message)
 }

@@ -61,7 +61,7 @@ function parseHostEntry (entry: string): HostEntry {
   try {
     return parseEntry(entry)
   } catch (error) {
-    throw invalidOption('allowedHosts', entry, withTrustedFix(error, isRight))
+    throw invalidOption('allowedHosts', entry, withTrustedFix(error, fix => parseEntry(fix).pattern))
   }
 }
 
@@ -71,14 +71,6 @@ function parseEntry (entry: string): HostEntry {
   const { host, port = ANY_PORT } = splitPort(entry)
   if (host === '*') throw new EntryProblem('is every host on one port, which is every host to an attacker, who picks the port')
   return { pattern: parseHostPattern(host), port }
-}
-
-function isRight (entry: string): boolean {
-  try {
-    return entry === '@default' || !isTooWide(parseEntry(entry).pattern)
-  } catch {
-    return false
-  }
 }
 
 function refuseURL (entry: string): void {

@@ -82,15 +82,7 @@ export function parseOriginEntry (entry: string): OriginEntry {
   try {
     return parseSchemeAndHost(entry)
   } catch (error) {
-    throw withTrustedFix(error, isRight)
-  }
-}
-
-function isRight (entry: string): boolean {
-  try {
-    return entry === '@default' || LOCAL.test(entry) || !isTooWide(parseSchemeAndHost(entry).pattern)
-  } catch {
-    return false
+    throw withTrustedFix(error, fix => LOCAL.test(fix) ? parseHostPattern('localhost') : parseSchemeAndHost(fix).pattern)
   }
 }
 
