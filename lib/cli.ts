@@ -2,7 +2,9 @@
 import { inspect } from 'node:util'
 import { main } from './cli/main.js'
 
-/** Wrong flags or settings, or an address that cannot be listened on. */
+/** What may be right another time: an address that cannot be listened on, for instance. */
+const FAILED = 1
+/** Wrong flags or settings. */
 const WRONG = 2
 
 try {
@@ -11,5 +13,5 @@ try {
   // One line that says what is wrong; a stack only where this program itself is.
   const isCoded = error instanceof Error && 'code' in error
   process.stderr.write(isCoded ? `fastify-mlflow-security: ${error.message}\n` : `${inspect(error)}\n`)
-  process.exit(WRONG)
+  process.exit(error instanceof Error && 'syscall' in error ? FAILED : WRONG)
 }

@@ -36,7 +36,8 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   if (headers.addFrameAncestors !== undefined) root.addHook('onSend', headers.addFrameAncestors)
 }
 
-const plugin = fp(mlflowSecurity, { fastify: '5.x', name: 'fastify-mlflow-security' })
+// CommonJS gets the plugin itself, and by its properties what modules get by name.
+const plugin = Object.assign(fp(mlflowSecurity, { fastify: '5.x', name: 'fastify-mlflow-security' }), { mlflowSecuritySchema })
 
 export default plugin
 export { mlflowSecuritySchema, plugin as fastifyMlflowSecurity, plugin as 'module.exports' }

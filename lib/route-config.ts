@@ -13,24 +13,30 @@ export interface RouteSettings {
 
 const ALLOWED = 'false, or an object with host: false, origin: false and frameOptions: "SAMEORIGIN", "DENY" or "NONE"'
 /** The `@fastify/cors` options that a route may have of its own: whose pages may call, and what a preflight is, the plugin decides. */
-const CORS_OPTIONS = ['methods', 'allowedHeaders', 'exposedHeaders', 'maxAge', 'cacheControl', 'preflight']
-const ALLOWED_CORS = `false, or an object with the @fastify/cors options ${CORS_OPTIONS.join(', ')}`
+const CORS_OPTIONS = ['exposedHeaders']
+/** Those that only preflights are answered by, and a preflight goes to the route of its OPTIONS. */
+const PREFLIGHT_OPTIONS = [...CORS_OPTIONS, 'methods', 'allowedHeaders', 'maxAge', 'cacheControl', 'preflight']
+const ALLOWED_CORS = 'false, or an object with the @fastify/cors option exposedHeaders; on a route for OPTIONS, where preflights go, also ' +
+  'methods, allowedHeaders, maxAge, cacheControl (a string) and preflight'
 
 const NONE: RouteSettings = { host: false, origin: false, frameOptions: undefined }
 const UNPROTECTED: RouteSettings = { host: true, origin: true, frameOptions: 'NONE' }
+
+/** What of a route is checked. */
+type Checked = Pick<RouteOptions, 'url' | 'method' | 'config'>
 
 /**
  * An onRoute hook: checks a route's overrides while it is being registered.
  *
  * @throws FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG
  */
-export function checkRoute ({ url, config }: Pick<RouteOptions, 'url' | 'config'>): void {
-  checkCors(url, config ?? {})
+export function checkRoute ({ url, method, config }: Checked): void {
+  checkCors(url, method, config ?? {})
   parseRouteConfig(url, config ?? {})
 }
 
 /** An onRoute hook: the same where security is disabled, and CORS is the app's own. */
-export function checkOverride ({ url, config }: Pick<RouteOptions, 'url' | 'config'>): void {
+export function checkOverride ({ url, config }: Checked): void {
   parseRouteConfig(url, config ?? {})
 }
 
@@ -39,7 +45,7 @@ export interface RouteOverrides { readonly exist: boolean }
 
 /** Checks routes while they are being registered; those that are there already are checked on their first request. */
 export function watchRoutes (
-  { root, instances }: Lineage, check: (route: Pick<RouteOptions, 'url' | 'config'>) => void
+  { root, instances }: Lineage, check: (route: Checked) => void
 ): RouteOverrides {
   const overrides = { exist: /\([A-Z]+/.test(root.printRoutes()) }
   for (const instance of instances) {
@@ -58,16 +64,17 @@ const known = new WeakMap<object, RouteSettings>()
  *   was registered before the plugin was never checked: where its overrides are wrong, it has none, and says so.
  */
 export function routeSettings (request: FastifyRequest): RouteSettings {
-  const { config, url = '' } = request.routeOptions
+  const { config } = request.routeOptions
   if (config.mlflowSecurity === undefined && !('cors' in config)) return NONE
-  const settings = known.get(config) ?? parseLate(request, url, config)
+  const settings = known.get(config) ?? parseLate(request, config)
   known.set(config, settings)
   return settings
 }
 
-function parseLate (request: FastifyRequest, url: string, config: object): RouteSettings {
+function parseLate (request: FastifyRequest, config: object): RouteSettings {
+  const { url = '', method } = request.routeOptions
   try {
-    checkCors(url, config)
+    checkCors(url, method, config)
     return parseRouteConfig(url, config)
   } catch (error) {
     request.log.error(error, 'The route was registered before fastify-mlflow-security, and its overrides are wrong: it has none')
@@ -77,10 +84,14 @@ function parseLate (request: FastifyRequest, url: string, config: object): Route
 }
 
 /** `@fastify/cors` would let a route's own `cors` overrule the plugin's verdict on Origins, and takes an undefined option for a value. */
-function checkCors (url: string, config: object): void {
+function checkCors (url: string, method: Checked['method'], config: object): void {
   if (!('cors' in config) || config.cors === undefined || config.cors === false) return
   const { cors } = config
-  const isAllowed = isObject(cors) && Object.entries(cors).every(([key, value]) => CORS_OPTIONS.includes(key) && value !== undefined)
+  // Fastify adds a HEAD route of its own to one for GET and OPTIONS, with the same config.
+  const names = [method].flat().some(name => name === 'OPTIONS' || name === 'HEAD') ? PREFLIGHT_OPTIONS : CORS_OPTIONS
+  // A number for cacheControl would go out as it is.
+  const isAllowed = isObject(cors) && Object.entries(cors).every(([key, value]) =>
+    names.includes(key) && value !== undefined && !(key === 'cacheControl' && typeof value === 'number'))
   if (!isAllowed || !isCorsOptions(cors)) throw invalidRouteConfig(url, 'cors', cors, ALLOWED_CORS)
 }
 

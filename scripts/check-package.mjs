@@ -28,6 +28,8 @@ try {
   writeFileSync(join(folder, 'require.cjs'), `
     const Fastify = require('fastify')
     const mlflowSecurity = require('fastify-mlflow-security')
+    const { mlflowSecuritySchema } = mlflowSecurity
+    if (mlflowSecuritySchema.properties.MLFLOW_SERVER_ALLOWED_HOSTS === undefined) throw new Error('no schema')
     ;(async () => {${use('require')}})()`)
   for (const file of ['import.mjs', 'require.cjs']) console.log(run(process.execPath, [file], folder).trim())
   console.log(run('npx', ['fastify-mlflow-security', 'check', '--host-header', 'localhost'], folder).trim())

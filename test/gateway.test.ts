@@ -328,6 +328,13 @@ t.test('a wrong setting is said before anything listens', async t => {
     [{ upstream: 'http://a', upstreamTimeout: 86_401 }, /86401 is no such number/],
     [{ upstream: 'http://a', upstreamTimeout: -1 }, /^upstreamTimeout \(--upstream-timeout\): -1 is no such number\. Allowed: seconds/],
     [{ upstream: 'http://a', upstreamTimeout: NaN }, /is no such number/],
+    [{ upstream: 'http://a', ...JSON.parse('{ "fastify": "x" }') }, /^fastify: "x" is no object\. Allowed: an object/],
+    [{ upstream: 'http://a', ...JSON.parse('{ "fastify": null }') }, /^fastify: null is no object/],
+    [{ upstream: 'http://a', ...JSON.parse('{ "tls": null }') }, /^tls \(--cert, --key\): \[\] has no cert or no key\./],
+    [{ upstream: 'http://a', ...JSON.parse('{ "tls": "x" }') }, /has no cert or no key/],
+    [{ upstream: 'http://a', tls: {} }, /has no cert or no key/],
+    [{ upstream: 'http://a', tls: { cert: '', key: 'secret' } }, /^tls \(--cert, --key\): \["cert","key"\] has no cert or no key/],
+    [{ upstream: 'http://a', tls: { cert: 'x' } }, /has no cert or no key/],
     [{ upstream: 'http://a', fastify: { trustProxy: 'foo' } }, /^trustProxy \(--trust-proxy\): "foo" has an invalid IP address: foo\./],
     [{ upstream: 'http://a', fastify: { trustProxy: '10.0.0.0/99' } }, /invalid range/]
   ]

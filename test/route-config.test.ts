@@ -43,22 +43,33 @@ t.test('a wrong override stops the registration of the route', async t => {
   const wrongCors: unknown[] = [
     { origin: '*' }, { origin: '*', maxAge: 1 }, { credentials: true }, { delegator: () => {} }, { hook: 'preHandler' }, { strictPreflight: true },
     { preflightContinue: false }, { optionsSuccessStatus: 200 }, { origins: 'https://a' }, { maxAge: undefined }, { maxAge: '1' }, { methods: 'a\nb' },
+    { exposedHeaders: undefined }, { exposedHeaders: 5 }, { cacheControl: 60 },
     true, null, 5, 'https://a', []
   ]
   for (const cors of wrongCors) {
     const config: Record<string, unknown> = { cors }
-    t.throws(() => app.get('/x', { config }, () => ''), { code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG', message: /config\.cors is/ }, JSON.stringify(cors))
+    for (const method of ['GET', 'OPTIONS']) {
+      t.throws(() => app.route({ method, url: '/x', config, handler: () => '' }), { code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG', message: /config\.cors is/ }, `${method} ${JSON.stringify(cors)}`)
+    }
   }
-  for (const cors of [false, { maxAge: 1 }, { methods: ['GET'], preflight: false }, undefined]) app.get(`/${JSON.stringify(cors)}`, { config: { cors } }, () => '')
+  for (const cors of [{ maxAge: 1 }, { methods: ['GET'] }, { allowedHeaders: 'x' }, { cacheControl: 'no-store' }, { preflight: false }]) {
+    for (const method of ['GET', ['GET', 'POST']]) {
+      t.throws(() => app.route({ method, url: '/x', config: { cors }, handler: () => '' }), { message: /on a route for OPTIONS, where preflights go/ }, `${method}: ${JSON.stringify(cors)} would do nothing`)
+    }
+    app.route({ method: ['GET', 'OPTIONS'], url: `/options/${JSON.stringify(cors)}`, config: { cors }, handler: () => '' })
+  }
+  for (const cors of [false, { exposedHeaders: ['etag'] }, undefined]) app.get(`/${JSON.stringify(cors)}`, { config: { cors } }, () => '')
 })
 
 t.test('a route may have @fastify/cors options of its own, and no config at all', async t => {
   const { app } = createApp(t)
   await app.register(mlflowSecurity)
-  app.options('/own', { config: { cors: { maxAge: 5 } } }, () => '')
+  app.options('/own', { config: { cors: { maxAge: 5, cacheControl: 'no-store' } } }, () => '')
+  app.get('/exposed', { config: { cors: { exposedHeaders: 'etag' } } }, () => 'ok')
   app.get('/null', JSON.parse('{ "config": null }'), () => 'ok')
   const preflight = await app.inject({ method: 'OPTIONS', url: '/own', headers: { origin: 'http://localhost:1', 'access-control-request-method': 'PUT' } })
-  t.match(preflight, { statusCode: 204, headers: { 'access-control-max-age': '5' } })
+  t.match(preflight, { statusCode: 204, headers: { 'access-control-max-age': '5', 'cache-control': 'no-store' } })
+  t.match(await app.inject({ url: '/exposed', headers: { origin: 'http://localhost:1' } }), { headers: { 'access-control-expose-headers': 'etag' } })
   t.equal((await app.inject('/null')).body, 'ok')
 })
 

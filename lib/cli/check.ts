@@ -1,7 +1,9 @@
-import { METHODS as PARSED } from 'node:http'
 import Fastify from 'fastify'
 import { parseAuthority } from '../authority.js'
 import { AmbiguousPathError, UsageError } from '../errors.js'
+import { compileFrameAncestors } from '../frame-ancestors.js'
+import { createGateway } from '../gateway.js'
+import type { GatewayOptions } from '../gateway.js'
 import { METHODS, healthRoutes, resolvePrefix } from '../gateway/options.js'
 import { isAmbiguous } from '../gateway/path.js'
 import { compileHostRules } from '../host-rules.js'
@@ -50,9 +52,11 @@ const RULES: Readonly<Record<AllowedRule, string>> = {
  */
 export async function check (options: MlflowSecurityOptions, staticPrefix: string | undefined, question: Question): Promise<Answer> {
   const settings = resolveSettings({ healthRoutes: healthRoutes(resolvePrefix(staticPrefix)), ...options }, process.env)
+  compileFrameAncestors(settings.frameAncestors)
   const { path, host, origin, site } = question
-  const method = question.method.toUpperCase()
-  if (!PARSED.includes(method)) throw new UsageError(`--method: ${quote(question.method)} is none that Node.js knows.`)
+  const asked = question.method.toUpperCase()
+  const method = METHODS.find(method => method === asked)
+  if (method === undefined) throw new UsageError(`--method: ${quote(question.method)} is not passed on. Allowed: ${METHODS.join(', ')}.`)
   refuseStrangePath(path)
 
   const anyHost = await matchesRoute(settings.healthRoutes, method, path)
@@ -65,16 +69,24 @@ export async function check (options: MlflowSecurityOptions, staticPrefix: strin
     : { ...verdict, explanation: explainRefusal(verdict), anyHost, fix: fixOf(verdict, settings), reportOnly }
 }
 
+/**
+ * The settings that no verdict hangs on: a command line that passes here has to start the gateway as well.
+ *
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION
+ */
+export function refuseWrongGateway (options: GatewayOptions): void {
+  createGateway({ ...options, upstream: options.upstream ?? 'http://127.0.0.1:5000' }) // it does not have to be there
+}
+
 function refuseStrangePath (path: string): void {
   if (!path.startsWith('/')) throw new UsageError(`--path: ${quote(path)} does not begin with a slash.`)
   if (/[^\x21-\x7e]/.test(path)) throw new UsageError(`--path: ${quote(path)} has characters that a request line does not carry: escape them (%20).`)
+  if (/%(?![0-9a-f]{2})/i.test(path.replace(/\?.*$/s, ''))) throw new UsageError(`--path: ${quote(path)} has a "%" that escapes nothing: write %25.`)
   if (isAmbiguous(path)) throw new UsageError(`--path: ${quote(path)}: ${new AmbiguousPathError().message}`)
 }
 
 /** Asks the router that the gateway has. */
-async function matchesRoute (routes: readonly string[], asked: string, path: string): Promise<boolean> {
-  const method = METHODS.find(method => method === asked)
-  if (method === undefined) return false
+async function matchesRoute (routes: readonly string[], method: typeof METHODS[number], path: string): Promise<boolean> {
   const app = Fastify({ rewriteUrl: () => path }) // `inject` would tidy the path up
   for (const url of new Set(routes)) app.route({ method: [...METHODS], url, handler: async () => 'ok' })
   return (await app.inject({ method, url: '/' })).statusCode === 200

@@ -38,7 +38,9 @@ async function runCheck (args: string[]): Promise<void> {
   if (values.version === true) return print(version())
   const host = values['host-header']
   if (host === undefined) throw new UsageError("check needs --host-header VALUE; '' stands for a request without one. See --help.")
-  const { check, inWords } = await import('./check.js')
+  const { options } = serveOptions(values, loggerOptions(values['log-level'], false))
+  const { check, inWords, refuseWrongGateway } = await import('./check.js')
+  refuseWrongGateway(options)
   const answer = await check(settingOptions(values), values['static-prefix'], {
     host, origin: values.origin, site: values['sec-fetch-site'], method: values.method ?? 'GET', path: values.path ?? '/'
   })

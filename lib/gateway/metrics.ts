@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Registry } from 'prom-client'
 import mlflowSecurity from '../index.js'
 import { loadOptional } from './optional.js'
+import { isAnsweredByUpstream } from './proxy.js'
 import type { Refusal, Settings } from '../../types/index.js'
 
 const REFUSED = 'fastify-mlflow-security.refused'
@@ -19,7 +20,7 @@ export async function addMetrics (gateway: FastifyInstance): Promise<Registry> {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const requests = new Counter({
-    name: 'mlflow_gateway_requests_total', help: 'Requests answered', labelNames: ['method', 'status'], registers: [registry]
+    name: 'mlflow_gateway_requests_total', help: 'Requests answered, but for those that the HTTP parser or the router has refused', labelNames: ['method', 'status'], registers: [registry]
   })
   const refusals = new Counter({
     name: 'mlflow_gateway_refusals_total',
@@ -36,7 +37,7 @@ export async function addMetrics (gateway: FastifyInstance): Promise<Registry> {
 
   const asked = new WeakMap<FastifyRequest, () => number>()
   gateway.addHook('preHandler', (request, _reply, done) => { asked.set(request, latency.startTimer()); done() })
-  gateway.addHook('onSend', (request, _reply, _payload, done) => { asked.get(request)?.(); done() })
+  gateway.addHook('onSend', (request, _reply, _payload, done) => { if (isAnsweredByUpstream(request)) asked.get(request)?.(); done() })
   gateway.addHook('onResponse', ({ method }, { statusCode }, done) => { requests.inc({ method, status: statusCode }); done() })
 
   const count = (message: unknown): void => {

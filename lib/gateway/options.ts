@@ -63,6 +63,9 @@ const UPSTREAM_TIMEOUT = {
   allowed: 'seconds, 0 for no limit, at most 86400'
 }
 
+const TLS = { name: 'tls (--cert, --key)', allowed: 'an object with cert and key in PEM' }
+const FASTIFY = { name: 'fastify', allowed: 'an object with options of the Fastify app' }
+
 /**
  * Resolves what the gateway adds to the settings of the plugin; those are left to the plugin.
  *
@@ -73,6 +76,9 @@ export function resolveGatewayOptions (
   { upstream, staticPrefix, upstreamTimeout, upstreamCa, fastify, tls, ...security }: GatewayOptions,
   environment: Readonly<Record<string, string | undefined>>
 ): GatewaySettings {
+  if (fastify !== undefined && !isObject(fastify)) throw invalidOption(FASTIFY, fastify, 'is no object')
+  // What it is, a key perhaps, is nothing for a log.
+  if (tls !== undefined && !(isObject(tls) && tls.cert && tls.key)) throw invalidOption(TLS, Object.keys(Object(tls)), 'has no cert or no key')
   const prefix = resolvePrefix(staticPrefix)
   const { origin, host, pathname } = resolveUpstream(upstream ?? environment.MLFLOW_TRACKING_URI ?? '')
   return {
@@ -109,6 +115,10 @@ export function resolvePrefix (value = ''): string {
   if (value === '' || /^(\/(?!\.+(\/|$))[A-Za-z0-9._~-]+)+$/.test(value)) return value
   const plain = `/${value.replace(/^\/+|\/+$/g, '')}`
   throw invalidOption(STATIC_PREFIX, value, 'is no such path', plain !== value && plain !== '/' ? plain : undefined)
+}
+
+function isObject (value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }
 
 function resolveTimeout (value = 0): number {

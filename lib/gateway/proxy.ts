@@ -82,6 +82,11 @@ function proxyOptions (upstream: Upstream, client: UpstreamClient, via: string, 
 /** The requests that the upstream has begun to answer: an error of any other one is not the upstream's. */
 const begun = new WeakSet<object>()
 
+/** @returns whether the answer to this request is the upstream's */
+export function isAnsweredByUpstream (request: object): boolean {
+  return begun.has(request)
+}
+
 /** An answer that breaks off before its first byte: what has been copied of it goes, so that no cache keeps the error. */
 function explainBrokenAnswer (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   if (!begun.has(request) || !/^(UND_ERR_|HPE_|ECONNRESET$)/.test(error.code)) throw error
