@@ -11,6 +11,7 @@ const refused = diagnosticsChannel.channel('fastify-mlflow-security.refused')
  * verdict: a logger that throws is passed over, and Node keeps a subscriber's error away from the publisher.
  */
 export function reportRefusal (request: FastifyRequest, { check, code, statusCode, message }: Refused, reportOnly: boolean): void {
+  const { ip }: { readonly ip: string | undefined } = request // Fastify's types promise one; a client on a Unix socket has none
   const refusal: Refusal = {
     check,
     code,
@@ -19,7 +20,7 @@ export function reportRefusal (request: FastifyRequest, { check, code, statusCod
     origin: request.headers.origin?.slice(0, MAX_QUOTED),
     method: request.method,
     url: request.url.slice(0, MAX_QUOTED),
-    remoteAddress: request.ip.slice(0, MAX_QUOTED),
+    remoteAddress: ip?.slice(0, MAX_QUOTED),
     reportOnly
   }
   try {

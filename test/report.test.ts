@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { mkdtempSync } from 'node:fs'
+import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -62,6 +63,25 @@ t.test('report only: the same log line and message, marked, and the request goes
   t.match(messages, [{ check: 'host', reportOnly: true }, { check: 'origin', reportOnly: true }])
   const marked = { reportOnly: true, msg: /^Report only, the request goes on: / }
   t.match(warnings(lines), [{ msg: /^reportOnly is on/ }, marked, marked])
+})
+
+t.test('a client without an address, on a Unix socket, is refused like any other', async t => {
+  const { app, lines } = createServer(t)
+  const path = join(mkdtempSync(join(tmpdir(), 'socket-')), 'socket')
+  await app.listen({ path })
+  const status = await new Promise(resolve => {
+    get({ socketPath: path, headers: { host: 'evil.com' } }, response => { response.resume(); resolve(response.statusCode) })
+  })
+  t.equal(status, 403)
+  const [line] = warnings(lines)
+  t.match(line, { host: 'evil.com', check: 'host' })
+  t.notOk(line?.remoteAddress)
+})
+
+t.test('what a proxy says of the client is cut at 255 characters', async t => {
+  const { app, lines } = createServer(t, {}, { trustProxy: true })
+  await app.inject({ url: '/', headers: { host: 'evil.com', 'x-forwarded-for': '9'.repeat(5000) } })
+  t.equal(warnings(lines)[0]?.remoteAddress, '9'.repeat(255))
 })
 
 t.test('a logger that throws leaves the decision as it is', async t => {
