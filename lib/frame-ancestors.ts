@@ -18,8 +18,8 @@ export interface FrameAncestors {
   addTo (policy: PolicyHeader): string
 }
 
-// An app that lets nobody frame a response means it, wherever it says so.
-const FRAMES_NOBODY = /frame-ancestors\s+'none'/i
+// An app that lets nobody frame a response means it, wherever it says so; no source at all is nobody, too.
+const FRAMES_NOBODY = /frame-ancestors(\s+'none'|\s*([;,]|$))/i
 const DIRECTIVE = /^\s*frame-ancestors(?=\s|$)/i
 
 const OVERRIDES = { SAMEORIGIN: "frame-ancestors 'self'", DENY: "frame-ancestors 'none'", NONE: undefined }

@@ -51,6 +51,7 @@ t.test('names and addresses', async t => {
   t.equal(parseName('a.b..'), undefined)
   t.equal(parseAddress('fe80::1%eth0'), undefined)
   t.equal(parseAddress('a'), undefined)
+  t.same(parseAddress('::ffff:0:102:304'), { kind: 'ipv6', host: '::ffff:0:102:304' }, 'no IPv4-mapped address')
   for (const address of ['127.0.0.1', '127.255.0.9', '::1', '::ffff:127.0.0.1']) t.ok(isLoopback(address), address)
   for (const address of ['0.0.0.0', '::', '192.168.1.1', 'fd00::127', '']) t.notOk(isLoopback(address), address)
 })
@@ -61,7 +62,7 @@ t.test('origins', async t => {
   t.match(parseOrigin('chrome-extension://abcdef'), { scheme: 'chrome-extension', port: NO_PORT })
   const malformed = [
     '', 'null', 'app.company.com', 'https://', '://a', 'https:/a', 'https://a/', 'https://a/b', 'https://u@a', 'https://a, https://b',
-    'https://a https://b', '1http://a', 'https://a:', 'https://127.1', `${'s'.repeat(65)}://a`
+    'https://a https://b', '1http://a', 'https://a:', 'https://127.1', `${'s'.repeat(65)}://a`, 'https://a\nb', 'https://a\n'
   ]
   for (const text of malformed) t.equal(parseOrigin(text), undefined, text)
 })

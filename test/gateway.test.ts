@@ -136,8 +136,8 @@ t.test('headers that are meant for one hop, or decided on, go no further', async
     'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings',
     'origin', 'expect', 'forwarded', 'x_forwarded_for', 'sec_fetch_site', 'content_length', 'sec-fetch-site', 'sec-fetch-user', 'x-forwarded-prefix', 'x-forwarded-for'
   ]
-  const headers = { ...Object.fromEntries(dropped.map(name => [name, 'x'])), accept: 'y', host: 'upstream', 'x-origin': 'z', x_own: 'w' }
-  t.same(toUpstream(asked, headers, '1.1 gw'), { accept: 'y', host: 'upstream', 'x-origin': 'z', x_own: 'w', ...forwarded })
+  const headers = { ...Object.fromEntries(dropped.map(name => [name, 'x'])), accept: 'y', host: 'upstream', 'x-origin': 'z', x_own: 'w', 'content-length': '5' }
+  t.same(toUpstream(asked, headers, '1.1 gw'), { accept: 'y', host: 'upstream', 'x-origin': 'z', x_own: 'w', 'content-length': '5', ...forwarded })
   t.same(toUpstream({ ...asked, ips: ['10.0.0.1', '10.0.0.2', '6.6.6.6'] }, {}, '1.1 gw')['x-forwarded-for'], '6.6.6.6, 10.0.0.2, 10.0.0.1')
 
   t.equal(toUpstream(asked, { via: '1.1 other' }, '1.1 gw').via, '1.1 other, 1.1 gw')
@@ -193,7 +193,8 @@ t.test('paths reach the upstream as they came, below its own path', async t => {
   const cases: Array<[path: string, expected: string]> = [
     ['/', '/'], ['/?', '/?'], ['/?q', '/?q'], ['/a%2Fb', '/a%2Fb'], ['/a//b', '/a//b'], ['/%C3%A4?x=%zz', '/%C3%A4?x=%zz'], ['/a;b=c', '/a;b=c'],
     [`/${'a'.repeat(300)}`, `/${'a'.repeat(300)}`], ['http://localhost/abs?q=1', '/abs?q=1'], ['http://localhost?q=1', '/?q=1'], ['http://localhost', '/'],
-    ['/.a/b.', '/.a/b.'], ['/a?/./..', '/a?/./..'], ['/health', '/health'], ['/a/', '/a/']
+    ['/.a/b.', '/.a/b.'], ['/a?/./..', '/a?/./..'],
+    ['/a?next=http://b.com/c', '/a?next=http://b.com/c'], ['/http://b.com/c', '/http://b.com/c'], ['/health', '/health'], ['/a/', '/a/']
   ]
   for (const [path, expected] of cases) {
     seen.length = 0
@@ -325,6 +326,9 @@ t.test('a wrong setting is said before anything listens', async t => {
     [{ upstream: 'http://a', staticPrefix: '//mlflow//' }, /Did you mean "\/mlflow"\?$/],
     [{ upstream: 'http://a', staticPrefix: '//' }, /"\/\/" is no such path\. Allowed: .*: \/mlflow\.$/],
     [{ upstream: 'http://a', staticPrefix: 'x/mlflow' }, /Did you mean "\/x\/mlflow"\?$/],
+    [{ upstream: 'http://a', staticPrefix: '/a/..' }, /is no such path/],
+    [{ upstream: 'http://a', staticPrefix: '/./a' }, /is no such path/],
+    [{ upstream: 'http://a', staticPrefix: '/.../a' }, /is no such path/],
     [{ upstream: 'http://a', upstreamTimeout: 86_401 }, /86401 is no such number/],
     [{ upstream: 'http://a', upstreamTimeout: -1 }, /^upstreamTimeout \(--upstream-timeout\): -1 is no such number\. Allowed: seconds/],
     [{ upstream: 'http://a', upstreamTimeout: NaN }, /is no such number/],
@@ -345,12 +349,14 @@ t.test('a wrong setting is said before anything listens', async t => {
   await t.rejects(loadOptional('leftpad', async () => { throw Object.assign(new Error('missing'), { code: 'ERR_MODULE_NOT_FOUND' }) }), {
     code: 'FST_MLFLOW_SECURITY_MISSING_DEPENDENCY', message: 'The gateway needs leftpad, which is not installed: npm install leftpad (all that it needs: npm install --include=optional)'
   })
-  await t.rejects(loadOptional('broken', async () => { throw new Error('broken') }), { message: 'broken' })
+  for (const broken of [new Error('broken'), Object.assign(new Error('broken'), { code: 'EACCES' })]) {
+    await t.rejects(loadOptional('broken', async () => { throw broken }), { message: /^broken$/ })
+  }
 })
 
 t.test('what the options of the gateway become', async t => {
   t.match(resolveGatewayOptions({ upstream: 'https://MLflow.internal:443/base//', staticPrefix: '/a/b', upstreamTimeout: 86_400, xFrameOptions: 'DENY' }, {}), {
-    upstream: { origin: 'https://mlflow.internal', host: 'mlflow.internal', path: '/base', headersTimeout: 86_400_000 },
+    upstream: { origin: 'https://mlflow.internal', host: 'mlflow.internal', path: /^\/base$/, headersTimeout: 86_400_000 },
     staticPrefix: '/a/b',
     security: { healthRoutes: ['/a/b/health', '/a/b/version'], xFrameOptions: 'DENY' }
   })

@@ -111,6 +111,13 @@ t.test('registered inside a prefix, it protects the whole server', async t => {
   t.ok(app.hasDecorator('mlflowSecurity'))
 })
 
+t.test('Fastify knows it by name, and for which Fastify it is', async t => {
+  const { app } = createServer(t)
+  await app.ready()
+  t.ok(app.hasPlugin('fastify-mlflow-security'))
+  t.match(Reflect.get(mlflowSecurity, Symbol.for('plugin-meta')), { fastify: '5.x' })
+})
+
 t.test('registered twice, on whichever instances: a coded error', async t => {
   const { app } = createApp(t)
   await app.register(mlflowSecurity)

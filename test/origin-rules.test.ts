@@ -66,6 +66,9 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['ws://app.company.com:3000', /is of a socket/, 'http://app.company.com:3000'],
     ['https:app.com', /has no scheme/, ''],
     ['localhost:', /has no scheme/, ''],
+    ['app.company.com:8443', /has no scheme/, 'https://app.company.com:8443'],
+    ['1https://app.company.com', /has no scheme/],
+    ['https://app.company.com\nevil.com', /has no scheme/, ''],
     ['https:///x', /path or a trailing slash/, ''],
     ['["https://app.company.com"', /has quotes or brackets/, 'https://app.company.com'],
     ['"*"', /has quotes or brackets/, ''],
@@ -133,12 +136,15 @@ t.test('frame-ancestors is merged into the policy that the app sends', async t =
     ["default-src 'self'", `default-src 'self'; ${directive}`],
     ["default-src 'self'; ", `default-src 'self'; ${directive}`],
     ["default-src 'self'; Frame-Ancestors 'none'", "default-src 'self'; Frame-Ancestors 'none'"],
+    ['frame-ancestors', 'frame-ancestors'],
     [["default-src 'self'", 'img-src *'], `default-src 'self', img-src *; ${directive}`]
   ]
   for (const [policy, expected] of added) t.equal(ancestors?.addTo(policy), expected, `added to ${policy}`)
   t.equal(ancestors?.replaceIn("default-src 'self';frame-ancestors 'self';img-src *"), `default-src 'self';${directive};img-src *`)
   t.equal(ancestors?.replaceIn("frame-ancestors 'self', frame-ancestors https://a; img-src *"), `${directive}, ${directive}; img-src *`)
-  t.equal(ancestors?.replaceIn("default-src 'self'; frame-ancestors 'none'"), undefined, 'nobody means nobody')
+  for (const nobody of ["frame-ancestors 'none'", "frame-ancestors  'none'", 'frame-ancestors', 'frame-ancestors ; img-src *', 'frame-ancestors, img-src *']) {
+    t.equal(ancestors?.replaceIn(`default-src 'self'; ${nobody}`), undefined, `${nobody}: nobody means nobody`)
+  }
   t.equal(ancestors?.replaceIn("default-src 'self'; x-frame-ancestors a"), undefined)
   t.equal(ancestors?.replaceIn(undefined), undefined)
 })

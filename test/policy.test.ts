@@ -47,6 +47,9 @@ t.test('the rule that lets a request pass', async t => {
     ['a request without a url', 'no-origin', { ...POST({ host }), method: 'CONNECT', url: undefined }],
     ['HTTP/2', 'safe-method', GET({ ':authority': 'localhost' })],
     ['HTTP/2 with host', 'safe-method', GET({ ':authority': 'localhost:1', host: 'LOCALHOST.:1' })],
+    ['a read with a header of preflights', 'safe-method', GET({ host, origin: 'https://evil.com', 'access-control-request-method': 'PUT' })],
+    ['the own page with a header of preflights', 'own-page', POST({ host: 'a.b', origin: 'http://a.b', 'access-control-request-method': 'PUT' }), { allowedHosts: 'a.b' }],
+    ['any host, two of them', 'safe-method', { ...GET({ host }), rawHeaders: ['Host', host, 'Host', 'evil.com'] }, { allowedHosts: '*' }],
     ['one Host line', 'safe-method', { ...GET({ host }), rawHeaders: ['Host', host, 'Accept', '*/*', 'Dnt0', 'host'] }]
   ]
   for (const [name, rule, request, options] of cases) {
@@ -194,4 +197,32 @@ t.test('a wildcard pattern cannot be made to backtrack', async t => {
   const labels = `${'a'.repeat(60)}.`.repeat(4)
   t.match(inspect(GET({ host: `${labels}c` })), { allowed: false, statusCode: 403 })
   t.match(inspect(GET({ host: `${labels}b.example` })), { allowed: true })
+})
+
+t.test('with hosts *, a Host that is none or two is nobody\'s own', async t => {
+  const { inspect } = policy({ allowedHosts: '*', corsAllowedOrigins: 'https://a' })
+  const own = { 'sec-fetch-site': 'same-origin' }
+  for (const request of [
+    { ...POST({ ...own, host: 'localhost', origin: 'http://localhost' }), rawHeaders: ['Host', 'localhost', 'Host', 'evil.com'] },
+    { ...POST({ ...own, host: 'localhost', origin: 'null' }), rawHeaders: ['Host', 'localhost', 'Host', 'evil.com'] },
+    POST({ ...own, host: 'a b', origin: 'null' }),
+    POST({ ...own, host: 'a b', origin: 'http://localhost' })
+  ]) t.match(inspect(request), { allowed: false, check: 'origin' }, JSON.stringify(request))
+})
+
+t.test('a target that only contains a URL is none', async t => {
+  t.match(policy().inspect({ ...GET({ host: 'localhost' }), url: '1http://localhost/' }), { allowed: false, statusCode: 400 })
+})
+
+t.test('who has added to the default list is not told to keep it', async t => {
+  const keep = 'To keep the default list as well'
+  const message = (options: MlflowSecurityOptions) => {
+    const verdict = policy(options).inspect(GET({ host: 'evil.com' }))
+    return verdict.allowed ? '' : verdict.message
+  }
+  t.match(message({}), keep)
+  t.match(message({ allowedHosts: '@default' }), keep)
+  t.notMatch(message({ allowedHosts: '@default,a.com' }), keep)
+  t.notMatch(message({ allowedHosts: 'localhost,*.localhost,127.0.0.0/8,::1,0.0.0.0,::,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,a.com' }), keep)
+  t.notMatch(message({ allowedHosts: 'localhost' }), keep)
 })

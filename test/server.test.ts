@@ -45,6 +45,7 @@ t.test('a hostile request in a pipeline is refused, and the next good one served
   const port = await listen(app)
   const answer = await send(port, 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: evil.com\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
   t.same(answer.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 403', 'HTTP/1.1 200'])
+  t.same(answer.match(/^connection: .*$/gim), ['Connection: keep-alive', 'Connection: keep-alive', 'Connection: close'], 'a refusal alone is no reason to hang up')
 })
 
 t.test('every response carries the headers: answers, refusals, 404s, errors, preflights', async t => {

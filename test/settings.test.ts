@@ -97,6 +97,8 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
     ...['maybe', 'probably', 'on request', 'unknown', 'never'].map((disableSecurityMiddleware): [Record<string, unknown>, RegExp] =>
       [{ disableSecurityMiddleware }, new RegExp(`^disableSecurityMiddleware .*"${disableSecurityMiddleware}" .*Allowed: true or false\\.$`)]),
     [{ disableSecurityMiddleware: '' }, /^disableSecurityMiddleware .*"" is empty/],
+    [{ reportOnly: ' ' }, /^reportOnly \(--report-only\): " " is empty/],
+    [{ corsAllowedOrigins: [] }, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS, .*: \[\] is an empty list/],
     [{ reportOnly: 1 }, /^reportOnly \(--report-only\): 1 has the wrong type/],
     [{ healthRoutes: 'health' }, /^healthRoutes: "health" is no route URL.*Did you mean "\/health"\?$/],
     [{ frameAncestors: ' ' }, /^frameAncestors \(--frame-ancestors\): " " is an empty list/],
