@@ -315,6 +315,58 @@ t.test('a side that is not there yet, or does not keep up, is waited for', async
   }
 })
 
+t.test('a WebSocket that nobody reads holds the other side back, and loses nothing', async t => {
+  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  await once(sockets, 'listening')
+  t.teardown(() => sockets.close())
+  const { port } = await gateway(t, { upstream: `http://127.0.0.1:${(sockets.address() as AddressInfo).port}` })
+  const client = new WebSocket(`ws://127.0.0.1:${port}/`)
+  const [[server]] = await Promise.all([once(sockets, 'connection'), once(client, 'open')])
+  for (const [name, sender, reader] of [['the client does not read', server, client], ['the upstream does not read', client, server]] as const) {
+    const everything = new Promise<void>(resolve => {
+      let read = 0
+      reader.on('message', () => { if (++read === 48) resolve() })
+    })
+    reader.pause()
+    for (let i = 0; i < 48; i++) sender.send(Buffer.alloc(1 << 20))
+    await wait(1000)
+    t.ok(sender.bufferedAmount > 1 << 24, `${name}: ${sender.bufferedAmount} bytes wait where they come from`)
+    reader.resume()
+    await everything
+    t.equal(sender.bufferedAmount, 0)
+  }
+  client.close()
+})
+
+t.test('a WebSocket to an upstream by https, whose certificate is trusted', async t => {
+  const tls = await certificate()
+  const target = await tlsUpstream(t, () => {}, tls, server => {
+    const sockets = new WebSocketServer({ server })
+    sockets.on('connection', socket => { socket.send('hello') })
+  })
+  const { port } = await gateway(t, { upstream: target, upstreamCa: tls.cert })
+  const client = new WebSocket(`ws://127.0.0.1:${port}/`)
+  const [message] = await once(client, 'message')
+  t.equal(String(message), 'hello')
+  client.close()
+})
+
+t.test('a gateway that has ended leaves the upstream no connection', async t => {
+  let open = 0
+  const target = await upstream(t, (request, response) => {
+    open++
+    request.socket.once('close', () => { open-- })
+    response.end('ok')
+  })
+  const app = createGateway({ upstream: target })
+  const port = await listen(app)
+  t.equal((await request(port, 'GET', '/', [HOST])).status, 200)
+  t.equal(open, 1, 'kept for the next request')
+  await app.close()
+  await wait(100)
+  t.equal(open, 0)
+})
+
 t.test('WebSockets pass when they are allowed, with their headers', async t => {
   const { seen, listener } = recorder()
   const target = await upstream(t, listener)
