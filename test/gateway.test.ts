@@ -235,7 +235,8 @@ t.test('probes ask by any Host, and only they', async t => {
   for (const [options, path, status] of [
     [{}, '/health', 200], [{}, '/version', 200], [{}, '/health/x', 403], [{}, '/api/../health', 403], [{}, '/mlflow/health', 403],
     [{ staticPrefix: '/mlflow' }, '/mlflow/health', 200], [{ staticPrefix: '/mlflow' }, '/mlflow/version', 200],
-    [{ staticPrefix: '/mlflow' }, '/health', 403], [{ healthRoutes: '/ping' }, '/ping', 200], [{ healthRoutes: [] }, '/health', 403]
+    [{ staticPrefix: '/mlflow' }, '/health', 403], [{ healthRoutes: '/ping' }, '/ping', 200], [{ healthRoutes: '/*' }, '/ping', 200],
+    [{ healthRoutes: '/static-files/lib/notebook-trace-renderer/*' }, '/static-files/lib/notebook-trace-renderer/x', 200], [{ healthRoutes: [] }, '/health', 403]
   ] as const) {
     const { port } = await gateway(t, { upstream: target, ...options })
     t.equal((await request(port, 'GET', path, [evil])).status, status, `${path} ${JSON.stringify(options)}`)

@@ -35,7 +35,7 @@ export async function addProxy (app: FastifyInstance, { upstream, staticPrefix }
   // The health routes stand beside the wildcard so that the router tells them apart, not the text of a URL.
   const renderer = staticPrefix + TRACE_RENDERER
   const isFree = (url: string): boolean => url !== renderer && !METHODS.some(method => app.hasRoute({ url, method }))
-  await app.register(httpProxy, { ...options, routes: ['/*', ...new Set(['/', ...healthRoutes].filter(isFree))] })
+  await app.register(httpProxy, { ...options, routes: [...new Set(['/*', ...['/', ...healthRoutes].filter(isFree)])] })
   await app.register(httpProxy, { ...options, routes: [renderer], config: { mlflowSecurity: { frameOptions: 'NONE' } } })
   guardUpgrades(app)
 }
