@@ -8,7 +8,7 @@ const FAILED = 1
 const WRONG = 2
 
 try {
-  await main(process.argv.slice(2))
+  process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
   // One line that says what is wrong; a stack only where this program itself is.
   const isCoded = error instanceof Error && 'code' in error

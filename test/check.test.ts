@@ -1,5 +1,6 @@
 import t from 'tap'
 import { check } from '../lib/cli/check.js'
+import { main } from '../lib/cli/main.js'
 import { run } from './fixtures/programs.js'
 import { request } from './fixtures/server.js'
 import { echo, gateway } from './fixtures/upstream.js'
@@ -15,6 +16,14 @@ t.test('check: the verdict, the rule, the fix, and the exit code', async t => {
     [['--allowed-hosts', 'a.com', '--allowed-hosts', 'b.com', '--host-header', 'c.com', '--report-only'], 1, [
       /^Refused/, /^Rule/, /^Why/, /^Fix: {2}--allowed-hosts 'a\.com,b\.com,c\.com' or/, 'Note: reportOnly is on: the gateway logs it and lets it pass'
     ]],
+    [['--host-header', 'localhost', '--method', 'POST', '--sec-fetch-site', 'cross-site'], 1, [/^Refused: 403/, /^Rule/, /^Why: .*Sec-Fetch-Site/]],
+    [['--host-header', 'localhost', '--method', 'POST'], 0, ['Allowed', /^Rule: no Origin, and nothing says/, /^Host/]],
+    [['--host-header', 'localhost', '--method', 'POST', '--origin', 'https://a.com', '--cors-allowed-origins', 'https://a.com'], 0, [
+      'Allowed', 'Rule: the Origin is in corsAllowedOrigins', /^Host/
+    ]],
+    [['--host-header', 'localhost', '--method', 'POST', '--origin', 'https://a.com', '--cors-allowed-origins', '*'], 0, [
+      'Allowed', /^Rule: every Origin may write/, /^Host/
+    ]],
     [['--host-header', ''], 1, ['Refused: 400 FST_MLFLOW_SECURITY_HOST_MALFORMED', 'Rule: the Host is malformed', /there is no Host/]],
     [['--host-header', 'localhost', '--method', 'post', '--origin', 'https://a.com'], 1, [
       'Refused: 403 FST_MLFLOW_SECURITY_CROSS_ORIGIN', "Rule: the Origin is neither in corsAllowedOrigins nor the server's own", /^Why/,
@@ -26,14 +35,16 @@ t.test('check: the verdict, the rule, the fix, and the exit code', async t => {
     [['--host-header', 'evil.com', '--disable-security-middleware'], 0, ['Allowed', 'Rule: security is disabled (disableSecurityMiddleware)']]
   ]
   for (const [args, expected, lines] of cases) {
-    const { code, out, err } = await run(t, ['check', '--upstream', 'http://127.0.0.1:5000', ...args])
+    let out = ''
+    const code = await main(['check', '--upstream', 'http://127.0.0.1:5000', ...args], text => { out += text })
     t.equal(code, expected, args.join(' '))
-    t.match(out.trim().split('\n'), lines)
-    t.equal(out.trim().split('\n').length, lines.length)
-    t.equal(err, '')
+    t.match(out.split('\n'), [...lines, /^$/])
+    t.equal(out.split('\n').length, lines.length + 1)
   }
-  const { code, out } = await run(t, ['check', '--host-header', 'mlflow.lan', '--json'])
+  t.match(await run(t, ['check', '--host-header', 'localhost']), { code: 0, out: /^Allowed\n/, err: /^$/ })
+  const { code, out, err } = await run(t, ['check', '--host-header', 'mlflow.lan', '--json'])
   t.equal(code, 1)
+  t.equal(err, '')
   t.match(JSON.parse(out), {
     allowed: false, statusCode: 403, code: 'FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED', setting: 'allowedHosts', entry: 'mlflow.lan', fix: /^--allowed-hosts/, reportOnly: false
   })

@@ -6,12 +6,14 @@ import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { checkFlags, serveFlags } from '../lib/cli/flags.js'
 import { help } from '../lib/cli/help.js'
 import { loggerOptions } from '../lib/cli/logger.js'
 import { main } from '../lib/cli/main.js'
+import { serveOptions } from '../lib/cli/options.js'
 import { describeReach } from '../lib/cli/reach.js'
 import { createGateway } from '../lib/gateway.js'
 import { listening, run, says, start } from './fixtures/programs.js'
@@ -104,6 +106,35 @@ t.test('a wrong flag or setting is one clear line and exit code 2', async t => {
     t.equal(code, expected)
     t.notMatch(out, 'Protecting')
   }
+})
+
+t.test('what flags become', async t => {
+  const serve = (...args: string[]) => serveOptions(parseArgs({ args, options: serveFlags }).values, false)
+  t.match(serve(), { listen: { host: '127.0.0.1', port: 8080 }, metrics: undefined })
+  t.strictSame(serve().options, {
+    allowedHosts: undefined,
+    corsAllowedOrigins: undefined,
+    disableSecurityMiddleware: undefined,
+    frameAncestors: undefined,
+    reportOnly: undefined,
+    upstream: undefined,
+    staticPrefix: undefined,
+    upstreamTimeout: undefined,
+    upstreamCa: undefined,
+    tls: undefined,
+    fastify: { logger: false }
+  })
+  t.match(serve('--cors-allowed-origins', 'https://a', '--disable-security-middleware', '--x-frame-options', 'DENY').options, {
+    corsAllowedOrigins: ['https://a'], disableSecurityMiddleware: true, MLFLOW_SERVER_X_FRAME_OPTIONS: 'DENY'
+  })
+  for (const [text, seconds] of [['0', 0], ['1.25', 1.25], ['60', 60]] as const) t.equal(serve('--upstream-timeout', text).options.upstreamTimeout, seconds)
+  for (const text of ['x1', '1.', '.5', '1.x', '1x']) t.throws(() => serve('--upstream-timeout', text), { code: 'FST_MLFLOW_SECURITY_USAGE' }, text)
+  for (const [text, port] of [['0', 0], ['65535', 65535]] as const) t.equal(serve('--port', text).listen.port, port)
+  for (const text of ['x80', '80x', '655350', '65536', '']) t.throws(() => serve('--port', text), { message: /^--port: /, code: 'FST_MLFLOW_SECURITY_USAGE' }, text)
+  for (const [text, host, port] of [['9464', '127.0.0.1', 9464], ['0.0.0.0:1', '0.0.0.0', 1], ['[::1]:2', '::1', 2], ['gw.company.com:3', 'gw.company.com', 3]] as const) {
+    t.strictSame(serve('--metrics', text).metrics, { host, port })
+  }
+  for (const [text, host] of [['::', '::'], ['[::1]', '::1'], ['::1', '::1'], ['localhost', 'localhost']] as const) t.equal(serve('--host', text).listen.host, host)
 })
 
 t.test('--help and --version', async t => {

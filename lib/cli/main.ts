@@ -7,35 +7,38 @@ import { help } from './help.js'
 import { loggerOptions } from './logger.js'
 import { serveOptions, settingOptions } from './options.js'
 
+type Print = (text: string) => void
+
 const REFUSED = 1
 
 /**
  * Runs the command.
  *
  * @param args - what stands after the command's name
+ * @param print - takes what is for the standard output
+ * @returns the exit code, for a gateway that of a start that has succeeded
  * @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_MISSING_DEPENDENCY, and what
  *   `listen` throws
  */
-export async function main (args: string[]): Promise<void> {
+export async function main (args: string[], print: Print = text => { process.stdout.write(text) }): Promise<number> {
   const [command, ...rest] = args
-  await (command === 'check' ? runCheck(rest) : runGateway(args))
+  return await (command === 'check' ? runCheck(rest, print) : runGateway(args, print))
 }
 
-async function runGateway (args: string[]): Promise<void> {
+async function runGateway (args: string[], print: Print): Promise<number> {
   checkArguments(args, serveFlags)
   const { values } = parseArgs({ args, options: serveFlags })
-  if (values.help === true) return print(help())
-  if (values.version === true) return print(version())
+  if (printAbout(values, print)) return 0
   const { options, listen, metrics } = serveOptions(values, loggerOptions(values['log-level'], process.stdout.isTTY))
   const { serve } = await import('./serve.js')
   await serve(options, listen, metrics)
+  return 0
 }
 
-async function runCheck (args: string[]): Promise<void> {
+async function runCheck (args: string[], print: Print): Promise<number> {
   checkArguments(args, checkFlags)
   const { values } = parseArgs({ args, options: checkFlags })
-  if (values.help === true) return print(help())
-  if (values.version === true) return print(version())
+  if (printAbout(values, print)) return 0
   const host = values['host-header']
   if (host === undefined) throw new UsageError("check needs --host-header VALUE; '' stands for a request without one. See --help.")
   const { options } = serveOptions(values, loggerOptions(values['log-level'], false))
@@ -45,14 +48,18 @@ async function runCheck (args: string[]): Promise<void> {
     host, origin: values.origin, site: values['sec-fetch-site'], method: values.method ?? 'GET', path: values.path ?? '/'
   })
   print(values.json === true ? `${JSON.stringify(answer, null, 2)}\n` : `${inWords(answer)}\n`)
-  if (!answer.allowed) process.exitCode = REFUSED
+  return answer.allowed ? 0 : REFUSED
+}
+
+/** @returns whether that was all that was asked for */
+function printAbout (values: { readonly help?: boolean | undefined, readonly version?: boolean | undefined }, print: Print): boolean {
+  if (values.help === true) print(help())
+  else if (values.version === true) print(version())
+  else return false
+  return true
 }
 
 function version (): string {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
   return `${version}\n`
-}
-
-function print (text: string): void {
-  process.stdout.write(text)
 }
