@@ -1,7 +1,7 @@
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import { refusalError } from './errors.js'
-import type { Exemption, Policy } from './policy.js'
 import { hangUpAfter } from './hang-up.js'
+import type { Exemption, Policy } from './policy.js'
 import { reportRefusal } from './report.js'
 import { routeSettings } from './route-config.js'
 import type { Settings, Verdict } from '../types/index.js'
