@@ -1,9 +1,10 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import type { Test } from 'tap'
 import mlflowSecurity from '../lib/index.js'
 import type { MlflowSecurityOptions } from '../types/index.js'
 import { CREATE_RUN, createApp, createServer, listen, request, upgrade } from './fixtures/server.js'
@@ -11,6 +12,14 @@ import type { LogLine } from './fixtures/server.js'
 
 const CHANNEL = 'fastify-mlflow-security.refused'
 const WARN = 40
+
+/** Short, as the paths of sockets have to be. */
+function socketPath (t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'socket-'))
+  t.teardown(() => { rmSync(folder, { recursive: true }) })
+  return join(folder, 'socket')
+}
+
 const warnings = (lines: LogLine[]) => lines.filter(({ level }) => level === WARN)
 
 t.test('a refusal is one warning with fields, and a message on the diagnostics channel', async t => {
@@ -71,7 +80,7 @@ t.test('report only: the same log line and message, marked, and the request goes
 
 t.test('a client without an address, on a Unix socket, is refused like any other', async t => {
   const { app, lines } = createServer(t)
-  const path = join(mkdtempSync(join(tmpdir(), 'socket-')), 'socket')
+  const path = socketPath(t)
   await app.listen({ path })
   const status = await new Promise(resolve => {
     get({ socketPath: path, headers: { host: 'evil.com' } }, response => { response.resume(); resolve(response.statusCode) })
@@ -102,6 +111,7 @@ t.test('what is said at start', async t => {
     [{ corsAllowedOrigins: '*' }, [/^corsAllowedOrigins .* has "\*": every site may call/]],
     [{ corsAllowedOrigins: 'null,https://*.com' }, [/"null": any page/, /"https:\/\/\*\.com": anyone/]],
     [{ reportOnly: true }, [/^reportOnly is on/]],
+    [{ healthRoutes: '/health,/version,/*' }, [/^healthRoutes has "\/\*": whatever that route answers, it answers to every Host$/]],
     [{ disableSecurityMiddleware: true, allowedHosts: '*', reportOnly: true }, [/^Security is disabled by disableSecurityMiddleware \(MLFLOW_SERVER_DISABLE/]]
   ]
   for (const [options, expected] of cases) {
@@ -131,7 +141,7 @@ t.test('listening beyond this machine without host validation warns', async t =>
     t.equal(said.length, warned ? 1 : 0)
   }
   const { app, lines } = createServer(t, { allowedHosts: '*' })
-  await app.listen({ path: join(mkdtempSync(join(tmpdir(), 'socket-')), 'socket') }) // short, as such paths have to be
+  await app.listen({ path: socketPath(t) })
   t.notOk(lines.some(({ msg }) => msg.startsWith('Listening on')), 'a Unix socket')
 })
 
