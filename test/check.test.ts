@@ -31,6 +31,7 @@ t.test('check: the verdict, the rule, the fix, and the exit code', async t => {
     [['--host-header', 'localhost', '--method', 'POST', '--origin', 'null'], 1, [/^Refused/, /^Rule/, /^Why/]],
     [['--host-header', 'localhost', '--method', 'POST', '--origin', 'null', '--sec-fetch-site', 'same-origin'], 0, ['Allowed', "Rule: the Origin is the server's own", /^Host/]],
     [['--host-header', 'evil.com', '--path', '/health'], 0, ['Allowed', /^Rule/, 'Path: a health route, which answers whatever the Host']],
+    [['--host-header', 'evil.com', '--static-prefix', '/mlflow', '--path', '/mlflow/health'], 0, ['Allowed', /^Rule/, /^Path: a health route/]],
     [['--host-header', 'evil.com', '--disable-security-middleware'], 0, ['Allowed', 'Rule: security is disabled (disableSecurityMiddleware)']]
   ]
   for (const [args, expected, lines] of cases) {
@@ -99,6 +100,7 @@ t.test('check knows health routes by the router, not by text', async t => {
     ['GET', '//health', /is not passed on/],
     ['GET', '/health#x', /is not passed on/],
     ['GET', '/%zz', /has a "%" that escapes nothing: write %25/],
+    ['GET', '/%az', /has a "%" that escapes nothing/],
     ['GET', '/a%', /has a "%" that escapes nothing/],
     ['FOO', '/health', /^--method: "FOO" is not passed on\. Allowed: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\.$/],
     ['TRACE', '/health', /is not passed on/]

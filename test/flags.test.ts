@@ -18,6 +18,8 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [[], /^upstream \(MLFLOW_TRACKING_URI, --upstream\) is missing\./],
     [['--allowed-host', 'a'], /^Unknown flag --allowed-host\. Did you mean --allowed-hosts\? See --help\.$/],
     [['--allowedHosts', 'a'], /^Unknown flag --allowedHosts\. Did you mean --allowed-hosts\?/],
+    [['--allowedHost', 'a'], /^Unknown flag --allowedHost\. Did you mean --allowed-hosts\? See --help\.$/],
+    [['--po', '80'], /^Unknown flag --po\. See --help\.$/],
     [['--cors', 'a'], /^Unknown flag --cors\. Did you mean --cors-allowed-origins\?/],
     [['--upstream-url', 'a'], /^Unknown flag --upstream-url\. Did you mean --upstream\?/],
     [['--bogus'], /^Unknown flag --bogus\. See --help\.$/],
@@ -51,8 +53,9 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [[...up, '--cert', join(folder, 'cert')], /^--cert and --key belong together: give both\.$/],
     [[...up, '--key', join(folder, 'key')], /^--cert and --key belong together/],
     [[...up, '--cert', join(folder, 'none'), '--key', join(folder, 'key')], /^--cert: ".*none" cannot be read: ENOENT/],
-    [[...up, '--cert', join(folder, 'text'), '--key', join(folder, 'key')], /^--cert and --key: no such PEM: /],
-    [[...up, '--upstream-ca', join(folder, 'text')], /^--upstream-ca: no such PEM: /],
+    [[...up, '--cert', join(folder, 'cert'), '--key', join(folder, 'none')], /^--key: ".*none" cannot be read: ENOENT/],
+    [[...up, '--cert', join(folder, 'text'), '--key', join(folder, 'key')], /^--cert and --key: no such PEM: error:/],
+    [[...up, '--upstream-ca', join(folder, 'text')], /^--upstream-ca: no such PEM: error:/],
     [[...up, '--allowed-hosts', 'https://a'], /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): "https:\/\/a" is a URL/],
     [[...up, '--allowed-hosts', ''], /^allowedHosts.* is an empty list/],
     [[...up, '--x-frame-options', 'ALLOWALL'], /^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS, --x-frame-options\): "ALLOWALL" is not allowed/],
@@ -95,6 +98,7 @@ t.test('what flags become', async t => {
   t.match(serve('--cors-allowed-origins', 'https://a', '--disable-security-middleware', '--x-frame-options', 'DENY').options, {
     corsAllowedOrigins: ['https://a'], disableSecurityMiddleware: true, MLFLOW_SERVER_X_FRAME_OPTIONS: 'DENY'
   })
+  t.strictSame(serve('--trust-proxy', '10.0.0.1', '--trust-proxy', '127.0.0.0/8,loopback').options.fastify, { logger: false, trustProxy: '10.0.0.1,127.0.0.0/8,loopback' })
   for (const [text, seconds] of [['0', 0], ['1.25', 1.25], ['60', 60]] as const) t.equal(serve('--upstream-timeout', text).options.upstreamTimeout, seconds)
   for (const text of ['x1', '1.', '.5', '1.x', '1x']) t.throws(() => serve('--upstream-timeout', text), { code: 'FST_MLFLOW_SECURITY_USAGE' }, text)
   for (const [text, port] of [['0', 0], ['65535', 65535]] as const) t.equal(serve('--port', text).listen.port, port)

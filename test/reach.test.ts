@@ -1,4 +1,4 @@
-import { hostname } from 'node:os'
+import { hostname, networkInterfaces } from 'node:os'
 import t from 'tap'
 import { describeReach, ownAddresses } from '../lib/cli/reach.js'
 import { createGateway } from '../lib/gateway.js'
@@ -29,6 +29,7 @@ t.test('it says by which addresses people reach a gateway, and what to add for t
 })
 
 t.test('on every address, those of the network interfaces are named', async t => {
+  t.strictSame(ownAddresses(), Object.values(networkInterfaces()).flat())
   const gateway = createGateway({ upstream: 'http://127.0.0.1:1', allowedHosts: '*' })
   t.teardown(() => gateway.close())
   await gateway.ready()

@@ -95,7 +95,7 @@ async function matchesRoute (routes: readonly string[], method: typeof METHODS[n
 function hostEntry ({ allowedHosts, disableSecurityMiddleware }: Settings, host: string): string | undefined {
   const authority = parseAuthority(host)
   if (authority === undefined || disableSecurityMiddleware) return undefined
-  return allowedHosts.find(entry => entry === '*' || compileHostRules([entry]).allows(authority))
+  return allowedHosts.find(entry => compileHostRules([entry]).allows(authority))
 }
 
 function explainRefusal ({ check, statusCode }: Refused): string {

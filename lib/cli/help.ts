@@ -56,7 +56,7 @@ function wrap (text: string): string {
   const lines = ['']
   for (const word of text.split(' ')) {
     const line = lines.at(-1)
-    if (line !== '' && `${INDENT}${line} ${word}`.length > WIDTH) lines.push(word)
+    if (`${INDENT}${line} ${word}`.length > WIDTH) lines.push(word)
     else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`
   }
   return lines.map(line => INDENT + line).join('\n')

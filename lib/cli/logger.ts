@@ -17,7 +17,8 @@ export function loggerOptions (level = 'info', isTerminal: boolean): NonNullable
 
 function isInstalled (name: string): boolean {
   try {
-    return import.meta.resolve(name) !== ''
+    import.meta.resolve(name)
+    return true
   } catch {
     return false
   }
