@@ -32,7 +32,7 @@ export const UpstreamTimeoutError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_T
 export const LoopError = gatewayError('FST_MLFLOW_SECURITY_LOOP',
   'The upstream of this gateway leads back to it. upstream (MLFLOW_TRACKING_URI, --upstream) has to name the MLflow server itself.', 508)
 export const AmbiguousPathError = gatewayError('FST_MLFLOW_SECURITY_AMBIGUOUS_PATH',
-  'A path that begins with two slashes, or has a backslash, a "#" or a segment of dots, is not passed on: others would read another path.', 400)
+  'A path that does not begin with one slash, or has a backslash, a "#" or a segment of dots, is not passed on: others would read another path.', 400)
 export const BodyNotAllowedError = gatewayError('FST_MLFLOW_SECURITY_BODY_NOT_ALLOWED',
   'A GET or HEAD request with a body cannot be passed on. Send its parameters in the query.', 400)
 

@@ -166,6 +166,7 @@ t.test('redirects to the upstream lead to the gateway', async t => {
     [target, 'http://localhost/', target],
     [`${target}?q`, 'http://localhost/?q', `${target}?q`],
     [`${target}/base`, 'http://localhost/base', 'http://localhost/'],
+    [`${target}/base?next=//a`, 'http://localhost/base?next=//a', 'http://localhost/?next=//a'],
     [`${target}/based`, 'http://localhost/based', `${target}/based`],
     ['/base/a', '/base/a', '/a'],
     ['/other/base/a', '/other/base/a', '/other/base/a'],
@@ -202,7 +203,7 @@ t.test('paths reach the upstream as they came, below its own path', async t => {
     await request(below.port, 'GET', path, [HOST])
     t.same(seen.map(({ url }) => url), [expected, `/base${expected}`], path)
   }
-  for (const path of ['/a/../../etc', '/%2e%2e/x', '/a/..\\..\\x', '/./secret', '/%2e/secret', '/.\\secret', '/a\\b', '/a/.', 'http://localhost/./x', '//evil.com/x', 'http://localhost//evil.com', '/a#b', '/a?b#c', '/a/..', '/%2e./x']) {
+  for (const path of ['/a/../../etc', '/%2e%2e/x', '/a/..\\..\\x', '/./secret', '/%2e/secret', '/.\\secret', '/a\\b', '/a/.', 'http://localhost/./x', '//evil.com/x', 'http://localhost//evil.com', '/a#b', '/a?b#c', '/a/..', '/%2e./x', '*']) {
     seen.length = 0
     t.match(await request(below.port, 'GET', path, [HOST]), { status: 400, body: 'FST_MLFLOW_SECURITY_AMBIGUOUS_PATH' }, path)
     t.equal(await upgrade(below.port, path, [HOST]), 400, `an upgrade to ${path}`)
@@ -226,6 +227,7 @@ t.test('foreign Hosts, Origins, preflights and upgrades stop at the gateway', as
   t.equal(await upgrade(port, '/health', [['Host', 'evil.com'], origin]), 403)
   t.same(seen, [], 'nothing reaches the upstream')
   t.equal((await request(port, 'OPTIONS', '/', [HOST])).status, 200, 'a bare OPTIONS is the upstream\'s')
+  t.equal((await request(port, 'OPTIONS', '*', [HOST])).status, 400, 'OPTIONS * would be OPTIONS /* to it')
 })
 
 t.test('probes ask by any Host, and only they', async t => {
@@ -337,10 +339,10 @@ t.test('a wrong setting is said before anything listens', async t => {
     [{ upstream: 'http://a', ...JSON.parse('{ "fastify": null }') }, /^fastify: null is no object/],
     [{ upstream: 'http://a', ...JSON.parse('{ "tls": null }') }, /^tls \(--cert, --key\): \[\] has no cert or no key\./],
     [{ upstream: 'http://a', ...JSON.parse('{ "tls": "x" }') }, /has no cert or no key/],
-    [{ upstream: 'http://a', tls: {} }, /has no cert or no key/],
+    [{ upstream: 'http://a', tls: {} }, /^tls \(--cert, --key\): \[\] has no cert or no key\. Allowed: an object with cert and key in PEM\.$/],
     [{ upstream: 'http://a', tls: { cert: '', key: 'secret' } }, /^tls \(--cert, --key\): \["cert","key"\] has no cert or no key/],
     [{ upstream: 'http://a', tls: { cert: 'x' } }, /has no cert or no key/],
-    [{ upstream: 'http://a', fastify: { trustProxy: 'foo' } }, /^trustProxy \(--trust-proxy\): "foo" has an invalid IP address: foo\./],
+    [{ upstream: 'http://a', fastify: { trustProxy: 'foo' } }, /^trustProxy \(--trust-proxy\): "foo" has an invalid IP address: foo\. Allowed: addresses and ranges of the proxies in front \(127\.0\.0\.1, 10\.0\.0\.0\/8\), loopback, linklocal, uniquelocal\.$/],
     [{ upstream: 'http://a', fastify: { trustProxy: '10.0.0.0/99' } }, /invalid range/]
   ]
   for (const [options, message] of cases) t.throws(() => createGateway(options), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message })
