@@ -1,12 +1,15 @@
 import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import t from 'tap'
 import { checkFlags, serveFlags } from '../lib/cli/flags.js'
 import { help } from '../lib/cli/help.js'
 import { loggerOptions } from '../lib/cli/logger.js'
+import { refuseLoop } from '../lib/cli/loop.js'
 import { main } from '../lib/cli/main.js'
 import { serveOptions } from '../lib/cli/options.js'
+import { ownAddresses } from '../lib/cli/reach.js'
 import { certificate } from './fixtures/upstream.js'
 
 t.test('a wrong flag or setting is one clear line', async t => {
@@ -33,9 +36,6 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [[...up, '--port', '80', '--port', '81'], /^--port is given twice/],
     [[...up, '--port', 'http'], /^--port: "http" is no port\. Allowed: 0 to 65535/],
     [[...up, '--port', '65536'], /^--port: "65536" is no port/],
-    [['--upstream', 'http://localhost:5000', '--port', '5000'], /^--upstream.*: http:\/\/localhost:5000 is where this gateway itself is to listen\./],
-    [['--upstream', 'http://[::1]', '--port', '80'], /is where this gateway itself is to listen\./],
-    [['--upstream', 'https://gw.company.com', '--port', '443', '--host', 'gw.company.com'], /is where this gateway itself is to listen\./],
     [[...up, '--log-level', 'loud'], /^--log-level: "loud" is none\. Allowed: trace, debug, info, warn, error, fatal, silent\.$/],
     [[...up, '--upstream-timeout', '1m'], /^--upstream-timeout: "1m" is no number of seconds\.$/],
     [[...up, '--metrics', 'x'], /^--metrics: "x" is no port/],
@@ -48,8 +48,7 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [[...up, '--trust-proxy', 'loopback, 12 ,::1'], /^--trust-proxy: " 12 " is no address/],
     [['--upstream', 'http://127.0.0.1:0'], /^upstream.*: "http:\/\/127\.0\.0\.1:0" has port 0, on which no server can be reached\./],
     [[...up, '--static-prefix', '/a/..'], /^staticPrefix/],
-    [['--upstream', 'http://localhost.:5000', '--port', '5000'], /is where this gateway itself is to listen/],
-    [['--upstream', 'http://x.localhost:5000', '--port', '5000'], /is where this gateway itself is to listen/],
+    [['--upstream', 'http://localhost:5000', '--port', '5000'], /^--upstream \(MLFLOW_TRACKING_URI\): http:\/\/localhost:5000 is where this gateway itself is to listen\. Start the MLflow server on another port, and name that one, or choose another --port\.$/],
     [[...up, '--cert', join(folder, 'cert')], /^--cert and --key belong together: give both\.$/],
     [[...up, '--key', join(folder, 'key')], /^--cert and --key belong together/],
     [[...up, '--cert', join(folder, 'none'), '--key', join(folder, 'key')], /^--cert: ".*none" cannot be read: ENOENT/],
@@ -77,6 +76,19 @@ t.test('a wrong flag or setting is one clear line', async t => {
     ] as const).map(([args, message]): [string[], RegExp] => [['check', '--host-header', 'localhost', ...args], message])
   ]
   for (const [args, message] of cases) await t.rejects(main(args), { message }, args.join(' '))
+})
+
+t.test('an upstream that is the gateway itself is told from one elsewhere', async t => {
+  const own = ownAddresses().map(({ address, family }) => family === 'IPv6' ? `[${address}]` : address)
+  for (const name of ['localhost', 'LOCALHOST', 'localhost.', 'x.localhost', '127.8.0.1', '[::1]', '0.0.0.0', '[::]', 'gw.company.com', hostname(), ...own]) {
+    for (const [upstream, port] of [[`http://${name}:5000`, 5000], [`http://${name}`, 80], [`https://${name}`, 443]] as const) {
+      t.throws(() => refuseLoop(upstream, { host: 'GW.company.com', port }), { code: 'FST_MLFLOW_SECURITY_USAGE' }, upstream)
+      t.doesNotThrow(() => refuseLoop(upstream, { host: 'GW.company.com', port: port + 1 }), upstream)
+    }
+  }
+  for (const name of ['mlflow.internal', 'gw.company.com.internal', 'localhost.company.com', '198.51.100.7', '[2001:db8::7]']) {
+    t.doesNotThrow(() => refuseLoop(`http://${name}:5000`, { host: 'gw.company.com', port: 5000 }), name)
+  }
 })
 
 t.test('what flags become', async t => {

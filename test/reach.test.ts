@@ -1,8 +1,11 @@
 import { hostname, networkInterfaces } from 'node:os'
 import t from 'tap'
-import { describeReach, ownAddresses } from '../lib/cli/reach.js'
+import { announceReach, describeReach, ownAddresses } from '../lib/cli/reach.js'
 import { createGateway } from '../lib/gateway.js'
+import type { GatewayOptions } from '../lib/gateway.js'
 import { createApp } from './fixtures/server.js'
+import type { LogLine } from './fixtures/server.js'
+import { certificate } from './fixtures/upstream.js'
 
 const OTHERS = 'Other names and addresses are refused until they are allowed: --allowed-hosts'
 
@@ -51,4 +54,22 @@ t.test('nothing is said where only this machine can reach it', async t => {
   }
   app.server.address = () => '/run/gateway.sock'
   t.equal(describeReach(app, 'http'), undefined)
+})
+
+t.test('it is said at the start, where nobody has made a list of hosts', async t => {
+  const said = async (options: GatewayOptions, address: string) => {
+    const lines: LogLine[] = []
+    const stream = { write (line: string) { lines.push(JSON.parse(line)) } }
+    const gateway = createGateway({ upstream: 'http://127.0.0.1:1', ...options, fastify: { logger: { stream } } })
+    t.teardown(() => gateway.close())
+    await gateway.ready()
+    lines.length = 0
+    gateway.server.address = () => ({ address, port: 8080, family: '' })
+    announceReach(gateway, options)
+    return lines.map(({ level, msg }) => `${level} ${msg}`)
+  }
+  t.match(await said({}, '10.0.0.1'), [/^30 People can use http:\/\/10\.0\.0\.1:8080/])
+  t.match(await said({ tls: await certificate() }, '10.0.0.1'), [/^30 People can use https:\/\/10\.0\.0\.1:8080/])
+  t.strictSame(await said({}, '127.0.0.1'), [])
+  t.strictSame(await said({ allowedHosts: '@default,mlflow.company.com' }, '10.0.0.1'), [])
 })

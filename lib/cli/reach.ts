@@ -3,12 +3,20 @@ import type { NetworkInterfaceInfo } from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import { formatAuthority, formatHost, isLoopback, parseAuthority } from '../authority.js'
 import type { Authority } from '../authority.js'
+import type { GatewayOptions } from '../gateway.js'
+import { DEFAULT_ALLOWED_HOSTS } from '../host-rules.js'
 
 const ANY_ADDRESS = ['0.0.0.0', '::']
 
+/** Who opens the door on the default list should not have to find out from a 403 which key fits. */
+export function announceReach (gateway: FastifyInstance, { tls }: GatewayOptions): void {
+  if (gateway.mlflowSecurity.settings.allowedHosts.join() !== DEFAULT_ALLOWED_HOSTS.join()) return
+  const reach = describeReach(gateway, tls === undefined ? 'http' : 'https')
+  if (reach !== undefined) gateway.log.info(reach)
+}
+
 /**
- * Says by which addresses people reach a gateway that listens beyond this machine on the default list, and what to add
- * for the others: who opens the door should not have to find out from a 403 which key fits.
+ * Says by which addresses people reach a gateway that listens beyond this machine, and what to add for the others.
  *
  * @param name - what the machine calls itself
  * @returns `undefined` where the gateway listens on this machine alone

@@ -1,0 +1,23 @@
+import { hostname as machine } from 'node:os'
+import { isLoopback } from '../authority.js'
+import { UsageError } from '../errors.js'
+import { defaultPort } from '../origin.js'
+import type { ListenAddress } from './options.js'
+import { ownAddresses } from './reach.js'
+
+/**
+ * `MLFLOW_TRACKING_URI` may be set for clients, and name this very gateway.
+ *
+ * @param upstream - an http or https URL
+ * @throws FST_MLFLOW_SECURITY_USAGE where the upstream is where the gateway itself is to listen
+ */
+export function refuseLoop (upstream: string, { host, port }: ListenAddress): void {
+  const { hostname, port: upstreamPort, protocol } = new URL(upstream)
+  if (Number(upstreamPort || defaultPort(protocol.slice(0, -1))) !== port) return
+  const names = ['localhost', '0.0.0.0', '::', host, machine(), ...ownAddresses().map(({ address }) => address)]
+  const name = hostname.replace(/^\[|\]$|\.$/g, '')
+  if (names.some(own => own.toLowerCase() === name) || isLoopback(name) || name.endsWith('.localhost')) {
+    throw new UsageError(`--upstream (MLFLOW_TRACKING_URI): ${upstream} is where this gateway itself is to listen. ` +
+      'Start the MLflow server on another port, and name that one, or choose another --port.')
+  }
+}
