@@ -87,7 +87,7 @@ export function parseAddress (text: string): { kind: 'ipv4' | 'ipv6', host: stri
 /** @param address - an IP address, as a server listens on it */
 export function isLoopback (address: string): boolean {
   const parsed = parseAddress(address)
-  return parsed !== undefined && (parsed.host === '::1' || (parsed.kind === 'ipv4' && parsed.host.startsWith('127.')))
+  return parsed !== undefined && (parsed.host === '::1' || parsed.host.startsWith('127.'))
 }
 
 function parseHost (text: string, port: number): Authority | undefined {

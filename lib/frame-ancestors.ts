@@ -1,4 +1,3 @@
-import { NO_PORT } from './authority.js'
 import { invalidOption } from './errors.js'
 import { EntryProblem } from './host-pattern.js'
 import type { HostPattern } from './host-pattern.js'
@@ -54,7 +53,7 @@ function remember<Result> (compute: (policy: string) => Result): (policy: Policy
 }
 
 function join (policy: PolicyHeader): string {
-  return policy === undefined ? '' : [policy].flat().join(', ')
+  return [policy ?? []].flat().join(', ')
 }
 
 function splitPolicies (policy: string): string[] {
@@ -105,7 +104,7 @@ function parseSource (entry: string): string {
 function formatPattern (pattern: HostPattern): string {
   if (pattern.kind === 'name') return pattern.host
   if (pattern.kind === 'below') return `*.${pattern.parent}`
-  if (pattern.kind === 'glob' && pattern.first + pattern.last + pattern.middle.join('') === '') return '*'
+  if (pattern.kind === 'glob' && pattern.first + pattern.last === '' && pattern.middle.length === 0) return '*'
   if (pattern.kind === 'address' && !pattern.host.includes(':')) return pattern.host
   throw new EntryProblem('cannot be said in a Content-Security-Policy: "*" stands for the whole left of a name, and there are ' +
     'neither ranges nor IPv6 addresses')
@@ -113,5 +112,5 @@ function formatPattern (pattern: HostPattern): string {
 
 function formatPort (scheme: string, port: number): string {
   if (port === ANY_PORT) return ':*'
-  return port === NO_PORT || port === defaultPort(scheme) ? '' : `:${port}`
+  return port === defaultPort(scheme) ? '' : `:${port}`
 }

@@ -75,6 +75,6 @@ function parseEntry (entry: string): HostEntry {
 
 function refuseURL (entry: string): void {
   const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(entry)?.[1]
-  if (authority !== undefined) throw new EntryProblem('is a URL, not a host', authority.replace(/^.*@/, ''))
+  if (authority !== undefined) throw new EntryProblem('is a URL, not a host', authority.replace(/.*@/, ''))
   if (entry.startsWith('@')) throw new EntryProblem('is no list that has a name', '@default')
 }

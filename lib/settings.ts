@@ -42,7 +42,7 @@ export function resolveSettings (
     disableSecurityMiddleware: resolveSwitch('disableSecurityMiddleware', given.MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE),
     reportOnly: resolveSwitch('reportOnly', given.reportOnly),
     healthRoutes: resolveHealthRoutes(given.healthRoutes),
-    frameAncestors: given.frameAncestors === undefined ? Object.freeze([]) : resolveList('frameAncestors', given.frameAncestors, []),
+    frameAncestors: resolveList('frameAncestors', given.frameAncestors, []),
     cors: Object.freeze(withoutUndefined(given.cors ?? {}))
   })
 }

@@ -51,7 +51,7 @@ export function continueWhenAllowed (app: FastifyInstance): void {
 
 function proxyOptions (upstream: Upstream, client: UpstreamClient, via: string, replacesHeaders: boolean): FastifyHttpProxyOptions {
   return {
-    upstream: upstream.origin + (upstream.path || '/'),
+    upstream: upstream.origin + upstream.path,
     httpMethods: [...METHODS],
     undici: client,
     retryMethods: [], // an answer of 503 is an answer
