@@ -61,6 +61,7 @@ t.test('it starts, says what it does in JSON lines, protects, and ends when its 
   const [answer] = await once(socket, 'data')
   t.match(answer, /^HTTP\/1\.1 200 OK[^]*slow/, 'a running request finishes')
   t.same(await once(child, 'close'), [0, null])
+  t.notMatch(said.out, /"level":[56]0/, 'nothing went wrong')
   t.equal(said.err, '')
 })
 

@@ -92,6 +92,8 @@ t.test('Expect: 100-continue is answered when the request is allowed, not before
   const [answer] = await once(socket, 'data')
   t.match(answer, /^HTTP\/1\.1 200 OK/)
   t.match(seen, [{ body: 'abcde', headers: { expect: undefined } }])
+  const old = await send(port, 'POST /x HTTP/1.0\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nabcde')
+  t.match(old, /^HTTP\/1\.1 200 OK/, 'HTTP/1.0 knows no 100 (RFC 9110 §10.1.1)')
 })
 
 t.test('server-sent events come as they are sent', async t => {
@@ -206,17 +208,23 @@ t.test('an upstream that misbehaves is a 502, or an answer that ends early, and 
     ['a hint before the answer', 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok', 200, /^ok$/],
     ['a body until it closes', 'HTTP/1.0 200 OK\r\n\r\nok', 200, /ok/],
     ['a body where there is none', 'HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello', 204, /^$/],
-    ['nothing after its headers', 'HTTP/1.1 200 OK\r\ncache-control: max-age=9\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\n', 502, /UPSTREAM_UNREACHABLE/],
+    ['nothing after its headers', 'HTTP/1.1 200 OK\r\ncache-control: max-age=9\r\nx-vary: a\r\nvary-x: a\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\n', 502, /UPSTREAM_UNREACHABLE/],
     ['a length where there is no body', 'HTTP/1.1 304 Not Modified\r\netag: "e"\r\ncontent-length: 5\r\n\r\n', 304, /^$/],
     ['headers that stand twice', 'HTTP/1.1 302 X\r\nconnection: close\r\nconnection: x-hop\r\nx-hop: 1\r\nlocation: /a\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n', 302, /^$/],
     ['our own headers named for one hop', 'HTTP/1.1 200 OK\r\nconnection: close, x-frame-options, vary\r\ncontent-length: 2\r\n\r\nok', 200, /^ok$/]
   ]
   for (const [name, answer, status, body] of cases) {
     bytes = answer
-    const { headers, ...rest } = await request(port, 'GET', '/', [HOST])
+    const { headers, ...rest } = await request(port, 'GET', '/', [HOST, ['Origin', 'http://localhost:3000']])
     t.match(rest, { status, body }, name)
-    t.match(headers, { 'x-frame-options': 'SAMEORIGIN', vary: /Origin/ }, `${name}: with our headers`)
-    t.notOk(headers['x-hop'])
+    t.match(headers, {
+      'x-frame-options': 'SAMEORIGIN',
+      'x-content-type-options': 'nosniff',
+      vary: /Origin/,
+      'access-control-allow-origin': 'http://localhost:3000',
+      'access-control-allow-credentials': 'true'
+    }, `${name}: with our headers`)
+    for (const header of ['x-hop', 'x-vary', 'vary-x']) t.notOk(headers[header], `${name}: without ${header}`)
     t.notOk(headers['cache-control'], `${name}: no cache keeps an error`)
   }
 })
@@ -269,7 +277,7 @@ t.test('WebSockets whose upstream is down, refuses, or comes too late', async t 
     const [code, reason] = await once(socket, 'close')
     return { code, reason: String(reason), warning: lines.find(({ level }) => level === 40) }
   }
-  t.match(await open('http://127.0.0.1:1'), { code: 1011, reason: 'the upstream cannot be reached', warning: { code: 'ECONNREFUSED' } })
+  t.match(await open('http://127.0.0.1:1'), { code: 1011, reason: 'the upstream cannot be reached', warning: { code: 'ECONNREFUSED', msg: 'WebSocket: the upstream cannot be reached' } })
   const tls = await certificate()
   t.match(await open(await tlsUpstream(t, () => {}, tls)), { code: 1011, reason: 'the upstream cannot be reached', warning: { code: /CERT/ } })
   let sockets = 0
@@ -278,7 +286,7 @@ t.test('WebSockets whose upstream is down, refuses, or comes too late', async t 
     response.socket?.on('close', () => { sockets-- })
     response.writeHead(403).end('no')
   })
-  t.match(await open(refusing), { code: 1011, warning: { statusCode: 403 } })
+  t.match(await open(refusing), { code: 1011, warning: { statusCode: 403, msg: 'WebSocket: the upstream has refused the upgrade' } })
   await wait(50)
   t.equal(sockets, 0, 'no connection is left behind')
 

@@ -79,6 +79,8 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['http://192.168.4.0/24', /is a range/, 'http://192.168.4.*'],
     ['http://192.168.4.0/22', /is a range/, ''],
     ['http://10.0.0.0/0', /is a range/, ''],
+    ['http://10.0.0.10/24', /is a range/, 'http://10.0.0.*'],
+    ['http://x10.0.0.0/8', /path or a trailing slash/, ''],
     ['http://127.0.0.1/1/2', /path or a trailing slash/, 'http://127.0.0.1'],
     ['Null', /has no scheme/, '']
   ]

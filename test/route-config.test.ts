@@ -52,7 +52,7 @@ t.test('a wrong override stops the registration of the route', async t => {
       t.throws(() => app.route({ method, url: '/x', config, handler: () => '' }), { code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG', message: /config\.cors is/ }, `${method} ${JSON.stringify(cors)}`)
     }
   }
-  for (const cors of [{ maxAge: 1 }, { methods: ['GET'] }, { allowedHeaders: 'x' }, { cacheControl: 'no-store' }, { preflight: false }]) {
+  for (const cors of [{ maxAge: 1 }, { methods: ['GET'] }, { allowedHeaders: 'x' }, { cacheControl: 'no-store' }, { preflight: false }, { exposedHeaders: 'x', maxAge: 5 }]) {
     for (const method of ['GET', ['GET', 'POST']]) {
       t.throws(() => app.route({ method, url: '/x', config: { cors }, handler: () => '' }), { message: /on a route for OPTIONS, where preflights go/ }, `${method}: ${JSON.stringify(cors)} would do nothing`)
     }

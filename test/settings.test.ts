@@ -23,8 +23,9 @@ const DEFAULTS: Settings = {
 /** Options as a JavaScript user or a command line may pass them, whatever the types say. */
 const untyped = (options: Record<string, unknown>): MlflowSecurityOptions => options
 
-t.test('the plugin is the default export, a named one, and what require() returns', async t => {
+t.test('the plugin is the default export, a named one, and what require() returns, with the schema', async t => {
   t.equal(fastifyMlflowSecurity, mlflowSecurity)
+  t.equal(mlflowSecurity.mlflowSecuritySchema, mlflowSecuritySchema)
 })
 
 t.test('the defaults', async t => {
@@ -66,6 +67,30 @@ t.test('settings by option, by documented variable, as an option by that name', 
   ]
   for (const [name, options, environment, expected] of cases) {
     t.strictSame(resolveSettings(options, environment), { ...DEFAULTS, ...expected }, name)
+  }
+})
+
+t.test('the environment is the one that is given, and not read besides', async t => {
+  t.intercept(process, 'env', { value: { ...process.env, MLFLOW_SERVER_ALLOWED_HOSTS: '', MLFLOW_SERVER_X_FRAME_OPTIONS: 'DENY' } })
+  t.same(resolveSettings({}, {}), DEFAULTS)
+  t.same(resolveSettings({}, process.env), { ...DEFAULTS, xFrameOptions: 'DENY' })
+})
+
+t.test('what is allowed for an option is told in full', async t => {
+  for (const [option, allowed] of [
+    ['allowedHosts', 'host names (mlflow.company.com, mlflow.internal:5000, *.company.com), IP addresses and ranges (192.168.1.100, 192.168.*, 10.0.0.0/8, ' +
+      'fd00::/8), "@default" for the default list and "*" for every host; an array, or a string with commas'],
+    ['corsAllowedOrigins', 'origins (https://app.company.com, https://*.company.com, http://localhost:*), "localhost:*", "@default" for the default list, ' +
+      '"null" and "*" for every origin; an array, or a string with commas'],
+    ['healthRoutes', 'route URLs as they are registered ("/health"); an array, or a string with commas'],
+    ['frameAncestors', 'sites that may embed this one (https://notebook.company.com, https://*.company.com, http://localhost:*); an array, or a string ' +
+      'with commas'],
+    ['cors', 'an object with the @fastify/cors options methods, allowedHeaders, exposedHeaders, maxAge, cacheControl, optionsSuccessStatus, preflight, ' +
+      'preflightContinue']
+  ] as const) {
+    let message = ''
+    try { resolveSettings(untyped({ [option]: 5 }), {}) } catch (error) { message = String(error) }
+    t.ok(message.endsWith(`: 5 has the wrong type. Allowed: ${allowed}.`), message)
   }
 })
 
