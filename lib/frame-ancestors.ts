@@ -53,7 +53,7 @@ function remember<Result> (compute: (policy: string) => Result): (policy: Policy
 }
 
 function join (policy: PolicyHeader): string {
-  return [policy ?? []].flat().join(', ')
+  return policy === undefined ? '' : [policy].flat().join(', ')
 }
 
 function splitPolicies (policy: string): string[] {
