@@ -49,6 +49,7 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [['--upstream', 'http://127.0.0.1:0'], /^upstream.*: "http:\/\/127\.0\.0\.1:0" has port 0, on which no server can be reached\./],
     [[...up, '--static-prefix', '/a/..'], /^staticPrefix/],
     [['--upstream', 'http://localhost:5000', '--port', '5000'], /^--upstream \(MLFLOW_TRACKING_URI\): http:\/\/localhost:5000 is where this gateway itself is to listen\. Start the MLflow server on another port, and name that one, or choose another --port\.$/],
+    [['--upstream', 'https://gw.company.com', '--port', '443', '--host', 'gw.company.com'], /is where this gateway itself is to listen\./],
     [[...up, '--cert', join(folder, 'cert')], /^--cert and --key belong together: give both\.$/],
     [[...up, '--key', join(folder, 'key')], /^--cert and --key belong together/],
     [[...up, '--cert', join(folder, 'none'), '--key', join(folder, 'key')], /^--cert: ".*none" cannot be read: ENOENT/],

@@ -3,8 +3,7 @@ import t from 'tap'
 import { announceReach, describeReach, ownAddresses } from '../lib/cli/reach.js'
 import { createGateway } from '../lib/gateway.js'
 import type { GatewayOptions } from '../lib/gateway.js'
-import { createApp } from './fixtures/server.js'
-import type { LogLine } from './fixtures/server.js'
+import { createApp, logTo } from './fixtures/server.js'
 import { certificate } from './fixtures/upstream.js'
 
 const OTHERS = 'Other names and addresses are refused until they are allowed: --allowed-hosts'
@@ -58,9 +57,8 @@ t.test('nothing is said where only this machine can reach it', async t => {
 
 t.test('it is said at the start, where nobody has made a list of hosts', async t => {
   const said = async (options: GatewayOptions, address: string) => {
-    const lines: LogLine[] = []
-    const stream = { write (line: string) { lines.push(JSON.parse(line)) } }
-    const gateway = createGateway({ upstream: 'http://127.0.0.1:1', ...options, fastify: { logger: { stream } } })
+    const { logger, lines } = logTo()
+    const gateway = createGateway({ upstream: 'http://127.0.0.1:1', ...options, fastify: { logger } })
     t.teardown(() => gateway.close())
     await gateway.ready()
     lines.length = 0
