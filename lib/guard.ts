@@ -4,16 +4,16 @@ import { hangUpAfter } from './hang-up.js'
 import type { Exemption, Policy } from './policy.js'
 import { reportRefusal } from './report.js'
 import { routeSettings } from './route-config.js'
+import type { RouteOverrides } from './route-config.js'
 import type { Settings, Verdict } from '../types/index.js'
 
 /** The onRequest hook that refuses foreign Hosts and Origins. */
-export function createGuard (settings: Settings, policy: Policy): onRequestHookHandler {
+export function createGuard (settings: Settings, policy: Policy, overrides: RouteOverrides): onRequestHookHandler {
   const healthRoutes = new Set(settings.healthRoutes)
 
   function verdictOn (request: FastifyRequest): Verdict {
     const verdict = policy.inspect(request.raw, request.host)
-    if (verdict.allowed) return verdict
-    // Few requests come this far: Fastify builds `routeOptions` anew whenever it is asked for.
+    if (verdict.allowed || !(overrides.exist || healthRoutes.size > 0)) return verdict
     const exemption = exemptionOf(request)
     return exemption.host || exemption.origin ? policy.inspect(request.raw, request.host, exemption) : verdict
   }

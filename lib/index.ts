@@ -30,7 +30,7 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
 
   const headers = createHeaderHooks(settings, ancestors, overrides)
   root.addHook('onRequest', headers.setSecurityHeaders)
-  root.addHook('onRequest', createGuard(settings, policy))
+  root.addHook('onRequest', createGuard(settings, policy, overrides))
   await addCors(root, settings, policy)
   root.addHook('preParsing', headers.settleFrameOptions)
   if (headers.addFrameAncestors !== undefined) root.addHook('onSend', headers.addFrameAncestors)

@@ -7,7 +7,7 @@ import type { Origin } from './origin.js'
 import { compileOriginRules } from './origin-rules.js'
 import { createRefusals } from './refusals.js'
 import { describeConflict, hostValue } from './request-target.js'
-import type { Allowed, AllowedRule, RequestHead, Settings, Verdict } from '../types/index.js'
+import type { Allowed, AllowedRule, CrossOrigin, HostMalformed, HostNotAllowed, RequestHead, Settings, Verdict } from '../types/index.js'
 
 /** The checks that a request's route does without. */
 export interface Exemption {
@@ -41,14 +41,14 @@ interface HostFacts {
   readonly allowed: boolean
   /** No DNS answer can make this name mean another server: it was checked, or it is an address or `localhost`. */
   readonly cannotBeRebound: boolean
+  /** Where it is not allowed: what it is told. A flood comes from few places, so that this is mostly written once. */
+  readonly refusal: HostNotAllowed | HostMalformed | undefined
 }
 
-/** What is known of an Origin value. */
-interface OriginFacts {
-  /** `undefined`: `null` or malformed. */
-  readonly origin: Origin | undefined
-  readonly listed: boolean
-}
+/** What is known of an Origin value: `origin` is `undefined` for `null` and what is malformed. */
+type OriginFacts =
+  | { readonly listed: boolean, readonly origin: undefined, readonly refusal: undefined }
+  | { readonly listed: boolean, readonly origin: Origin, readonly refusal: CrossOrigin }
 
 const NO_EXEMPTION: Exemption = Object.freeze({ host: false, origin: false })
 
@@ -74,16 +74,20 @@ export function createPolicy (settings: Settings): Policy {
   const hostFacts = memoize<HostFacts>(text => {
     const authority = parseAuthority(text)
     const allowed = hostRules.allowsEverything || (authority !== undefined && hostRules.allows(authority))
-    return Object.freeze({ authority, allowed, cannotBeRebound: cannotBeRebound(authority, allowed) })
+    const refusal = allowed ? undefined : refusals.host('Host', text, authority)
+    return Object.freeze({ authority, allowed, cannotBeRebound: cannotBeRebound(authority, allowed), refusal })
   }, facts => facts.allowed && facts.authority !== undefined)
 
   const originFacts = memoize<OriginFacts>(text => {
     const origin = parseOrigin(text)
     const listed = originRules.allowsEverything || (origin === undefined ? text === 'null' && originRules.allowsNull : originRules.allows(origin))
-    return Object.freeze({ origin, listed })
+    if (origin === undefined) return Object.freeze({ listed, origin, refusal: undefined })
+    return Object.freeze({ listed, origin, refusal: refusals.foreignOrigin(text, origin) })
   }, facts => facts.origin !== undefined)
 
-  const unknownHost: HostFacts = Object.freeze({ authority: undefined, allowed: hostRules.allowsEverything, cannotBeRebound: false })
+  const unknownHost: HostFacts = Object.freeze({
+    authority: undefined, allowed: hostRules.allowsEverything, cannotBeRebound: false, refusal: undefined
+  })
 
   function cannotBeRebound (authority: Authority | undefined, allowed: boolean): boolean {
     if (authority === undefined) return false
@@ -96,7 +100,7 @@ export function createPolicy (settings: Settings): Policy {
     const host = conflict === undefined ? hostFacts(value) : unknownHost
     const effective = effectiveHost === value ? host : hostFacts(effectiveHost)
     if (!exempt.host) {
-      if (!host.allowed) return refusals.host('Host', value, host.authority, conflict)
+      if (!host.allowed) return host.refusal ?? refusals.host('Host', value, undefined, conflict)
       if (!effective.allowed) return refusals.host('X-Forwarded-Host', effectiveHost, effective.authority)
     }
     return inspectOrigin(request, host, effective, exempt)
@@ -113,10 +117,12 @@ export function createPolicy (settings: Settings): Policy {
     if (headers.origin === undefined) {
       return site === undefined || site === 'none' || site === 'same-origin' ? NO_ORIGIN : refusals.withoutOrigin(String(site))
     }
-    const { origin, listed } = originFacts(headers.origin)
+    const { origin, listed, refusal } = originFacts(headers.origin)
     if (listed) return LISTED_ORIGIN
     if (!preflight && isOwnPage(headers.origin, origin, host, effective, site === 'same-origin')) return OWN_PAGE
-    return refusals.origin(headers.origin, origin, effective.authority, { preflight, hasFetchMetadata: site !== undefined })
+    if (origin === undefined) return refusals.opaqueOrigin(headers.origin, site !== undefined)
+    // Browsers send no preflight to their own origin, so there is nothing to say of the Host.
+    return (preflight ? undefined : refusals.ownName(headers.origin, origin, effective.authority)) ?? refusal
   }
 
   function isOwnPage (value: string, origin: Origin | undefined, host: HostFacts, effective: HostFacts, sameOrigin: boolean): boolean {

@@ -15,21 +15,18 @@ const CROSS_ORIGIN = 'Cross-origin request blocked'
 const ADD_TO_HOSTS = 'to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS)'
 const ADD_TO_ORIGINS = 'to corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS)'
 
-interface OriginContext {
-  /** Browsers send none to their own origin, so there is nothing to say of the Host. */
-  readonly preflight: boolean
-  /** The request has Sec-Fetch-Site. */
-  readonly hasFetchMetadata: boolean
-}
-
-/** The refusing verdicts: each says what came and what would allow it. */
+/** The refusing verdicts, frozen: each says what came and what would allow it. */
 export interface Refusals {
   /**
    * @param value - empty where there is none
    * @param conflict - why the value does not count, where the request names more than one host
    */
   host (header: 'Host' | 'X-Forwarded-Host', value: string, authority: Authority | undefined, conflict?: string): HostNotAllowed | HostMalformed
-  origin (value: string, origin: Origin | undefined, host: Authority | undefined, request: OriginContext): CrossOrigin
+  foreignOrigin (value: string, origin: Origin): CrossOrigin
+  /** @returns the refusal of an Origin that has the name of the Host and is not its own page all the same; `undefined` for another name */
+  ownName (value: string, origin: Origin, host: Authority | undefined): CrossOrigin | undefined
+  /** @param hasFetchMetadata - the request has Sec-Fetch-Site */
+  opaqueOrigin (value: string, hasFetchMetadata: boolean): CrossOrigin
   /** @param site - the value of Sec-Fetch-Site */
   withoutOrigin (site: string): CrossOrigin
 }
@@ -42,7 +39,7 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
     host (header, value, authority, conflict) {
       if (authority === undefined) return malformed(header, value, conflict)
       const entry = hostRules.entryFor(authority)
-      return {
+      return Object.freeze({
         allowed: false,
         check: 'host',
         code: 'FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED',
@@ -51,15 +48,21 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
         setting: 'allowedHosts',
         entry,
         message: `${INVALID_HOST}: ${header} ${quote(value)} is not allowed. ${addHost(entry)}`
-      }
+      })
     },
 
-    origin (value, origin, host, { preflight, hasFetchMetadata }) {
-      if (origin === undefined) return crossOrigin(value, undefined, `Origin ${quote(value)} ${explainOpaque(value, hasFetchMetadata)}`)
+    foreignOrigin (value, origin) {
       const entry = formatOrigin(origin)
-      const explanation = explainForeign(origin, preflight ? undefined : host, hostRules, addOrigin(entry), addHost)
-      return crossOrigin(value, entry, `Origin ${quote(value)} ${explanation}`)
+      return crossOrigin(value, entry, `Origin ${quote(value)} is not allowed. ${addOrigin(entry)}`)
     },
+
+    ownName (value, origin, host) {
+      if (host === undefined || !isWebScheme(origin.scheme) || origin.authority.host !== host.host) return undefined
+      const entry = formatOrigin(origin)
+      return crossOrigin(value, entry, `Origin ${quote(value)} ${explainOwnName(origin, host, hostRules, addHost)} Another page needs an entry. ${addOrigin(entry)}`)
+    },
+
+    opaqueOrigin: (value, hasFetchMetadata) => crossOrigin(value, undefined, `Origin ${quote(value)} ${explainOpaque(value, hasFetchMetadata)}`),
 
     withoutOrigin: site => crossOrigin('', undefined, `Sec-Fetch-Site ${quote(site)} without an Origin comes from another site. ` +
       'Where other sites are meant to call this route, set config.mlflowSecurity.origin to false on it.')
@@ -74,7 +77,7 @@ function advice (entries: readonly string[], defaults: readonly string[], where:
 
 function malformed (header: string, value: string, conflict: string | undefined): HostMalformed {
   const shown = value === '' ? `there is no ${header}` : `${header} ${quote(value)}`
-  return {
+  return Object.freeze({
     allowed: false,
     check: 'host',
     code: 'FST_MLFLOW_SECURITY_HOST_MALFORMED',
@@ -83,7 +86,7 @@ function malformed (header: string, value: string, conflict: string | undefined)
     setting: undefined,
     entry: undefined,
     message: `${INVALID_HOST}: ${shown}${explainMalformed(value, conflict)}. No setting allows it.`
-  }
+  })
 }
 
 function explainMalformed (value: string, conflict: string | undefined): string {
@@ -92,7 +95,7 @@ function explainMalformed (value: string, conflict: string | undefined): string 
 }
 
 function crossOrigin (value: string, entry: string | undefined, explanation: string): CrossOrigin {
-  return {
+  return Object.freeze({
     allowed: false,
     check: 'origin',
     code: 'FST_MLFLOW_SECURITY_CROSS_ORIGIN',
@@ -101,26 +104,19 @@ function crossOrigin (value: string, entry: string | undefined, explanation: str
     setting: entry === undefined ? undefined : 'corsAllowedOrigins',
     entry,
     message: `${CROSS_ORIGIN}: ${explanation}`
-  }
+  })
 }
 
-/**
- * @param add - the advice to add the Origin to its list
- * @param addHost - the advice to add a host to its own
- */
-function explainForeign (
-  origin: Origin, host: Authority | undefined, hostRules: HostRules, add: string, addHost: (entry: string) => string
-): string {
-  if (host === undefined || !isWebScheme(origin.scheme) || origin.authority.host !== host.host) return `is not allowed. ${add}`
+/** @param addHost - the advice to add a host to its list */
+function explainOwnName (origin: Origin, host: Authority, hostRules: HostRules, addHost: (entry: string) => string): string {
   if (!isAt(origin, host)) {
     return `has the name of the Host ${quote(formatAuthority(host))} on another port. If it is the server's own page, a proxy has dropped or changed the ` +
-      `port: let it pass the Host on as it came (nginx: proxy_set_header Host $http_host). Another page needs an entry. ${add}`
+      'port: let it pass the Host on as it came (nginx: proxy_set_header Host $http_host).'
   }
   return hostRules.allowsEverything
     ? 'is the server\'s own only if nobody has rebound the name, and host validation is off: name the hosts in allowedHosts ' +
-      `(MLFLOW_SERVER_ALLOWED_HOSTS) in place of "*". Another page needs an entry. ${add}`
-    : `is on a Host that is not allowed itself. If it is the server's own page: ${addHost(hostRules.entryFor(host))} Another page needs an ` +
-      `entry. ${add}`
+      '(MLFLOW_SERVER_ALLOWED_HOSTS) in place of "*".'
+    : `is on a Host that is not allowed itself. If it is the server's own page: ${addHost(hostRules.entryFor(host))}`
 }
 
 function explainOpaque (value: string, hasFetchMetadata: boolean): string {

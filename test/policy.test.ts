@@ -107,6 +107,29 @@ t.test('a refusal quotes at most 255 characters', async t => {
   }
 })
 
+t.test('verdicts are frozen: one that comes again is the same object', async t => {
+  const { inspect } = policy()
+  const foreign = { host: 'localhost', origin: 'https://evil.com' }
+  const cases: Array<[string, RequestHead]> = [
+    ['allowed', GET({ host: 'localhost' })],
+    ['refused Host', GET({ host: 'evil.com' })],
+    ['malformed Host', GET({ host: 'evil.com:x' })],
+    ['refused Origin', POST(foreign)],
+    ['refused Origin of a preflight', { ...POST({ ...foreign, 'access-control-request-method': 'PUT' }), method: 'OPTIONS' }]
+  ]
+  for (const [name, request] of cases) {
+    const verdict = inspect(request)
+    t.ok(Object.isFrozen(verdict), name)
+    t.equal(inspect({ ...request }), verdict, name)
+  }
+  t.ok(Object.isFrozen(inspect(POST({ host: 'localhost', origin: 'null' }))))
+  const { inspect: strict } = policy({ corsAllowedOrigins: 'https://app.com' })
+  const ownName = strict(POST({ host: 'localhost', origin: 'http://localhost:1' }))
+  t.ok(Object.isFrozen(ownName))
+  t.notSame(strict(POST({ host: '127.0.0.1', origin: 'http://localhost:1' })), ownName, 'an Origin that comes again, to another Host')
+  t.same(strict(POST({ host: 'localhost', origin: 'http://localhost:1' })), ownName)
+})
+
 t.test('refused Origins: code, value, what would allow it, in words', async t => {
   const host = 'localhost:5000'
   const refused = { check: 'origin', code: 'FST_MLFLOW_SECURITY_CROSS_ORIGIN', statusCode: 403 }
