@@ -3,7 +3,6 @@ import { refusalError } from './errors.js'
 import { hangUpAfter } from './hang-up.js'
 import type { Exemption, Policy } from './policy.js'
 import { reportRefusal } from './report.js'
-import { routeSettings } from './route-config.js'
 import type { RouteOverrides } from './route-config.js'
 import type { Settings, Verdict } from '../types/index.js'
 
@@ -13,15 +12,18 @@ export function createGuard (settings: Settings, policy: Policy, overrides: Rout
 
   function verdictOn (request: FastifyRequest): Verdict {
     const verdict = policy.inspect(request.raw, request.host)
-    if (verdict.allowed || !(overrides.exist || healthRoutes.size > 0)) return verdict
+    if (verdict.allowed) return verdict
     const exemption = exemptionOf(request)
     return exemption.host || exemption.origin ? policy.inspect(request.raw, request.host, exemption) : verdict
   }
 
   function exemptionOf (request: FastifyRequest): Exemption {
-    const { host, origin } = routeSettings(request)
-    return { host: host || healthRoutes.has(request.routeOptions.url ?? ''), origin }
+    const { host, origin } = overrides.of(request)
+    return { host: host || isHealthRoute(request), origin }
   }
+
+  // A request's `routeOptions` are dear.
+  const isHealthRoute = (request: FastifyRequest) => healthRoutes.size > 0 && healthRoutes.has(request.routeOptions.url ?? '')
 
   return function refuseForeignRequest (request, reply, done) {
     const verdict = verdictOn(request)

@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler, onSendHookHandler, preParsingHookHandler } from 'fastify'
 import { overrideFrameAncestors } from './frame-ancestors.js'
 import type { FrameAncestors } from './frame-ancestors.js'
-import { routeSettings } from './route-config.js'
 import type { RouteOverrides } from './route-config.js'
 import type { FrameOptions, Settings } from '../types/index.js'
 
@@ -27,7 +26,7 @@ export function createHeaderHooks (
 ): HeaderHooks {
   const settled = new WeakSet<FastifyRequest>()
 
-  const overrideOf = (request: FastifyRequest) => overrides.exist ? routeSettings(request).frameOptions : undefined
+  const overrideOf = (request: FastifyRequest) => overrides.of(request).frameOptions
 
   function settleAncestors (request: FastifyRequest, reply: FastifyReply): void {
     const policy = ancestors?.replaceIn(reply.getHeader(CSP))

@@ -1,9 +1,9 @@
-import { MAX_QUOTED } from './quote.js'
-
 /** Enough for every host and origin a server really has; few enough that a flood of made-up ones costs nothing. */
 const LIMIT = 1000
 /** Hostile input comes from few places over and over, or is made up and never comes again. */
 const HOSTILE_LIMIT = 100
+/** Characters: a header may have sixteen thousand. */
+const LONGEST_HOSTILE = 255
 
 /**
  * Remembers results, at most 1,000 good and 100 hostile ones: past that it starts afresh, which costs a parse and needs
@@ -20,7 +20,7 @@ export function memoize<Result> (compute: (text: string) => Result, isGood: (res
     if (kept !== undefined) return kept
     const result = compute(text)
     if (isGood(result)) keep(good, LIMIT, text, result)
-    else if (text.length <= MAX_QUOTED) keep(hostile, HOSTILE_LIMIT, text, result)
+    else if (text.length <= LONGEST_HOSTILE) keep(hostile, HOSTILE_LIMIT, text, result)
     return result
   }
 }

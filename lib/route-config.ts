@@ -40,30 +40,33 @@ export function checkOverride ({ url, config }: Checked): void {
   parseRouteConfig(url, config ?? {})
 }
 
-/** Whether some route may have overrides: to ask a request for its route costs, and most servers have none. */
-export interface RouteOverrides { readonly exist: boolean }
+/** The overrides of a server's routes. */
+export interface RouteOverrides {
+  /**
+   * @returns the overrides of the route that the router matched, whatever the request's URL looks like. A route that
+   *   was registered before the plugin was never checked: where its overrides are wrong, it has none, and says so.
+   */
+  of (request: FastifyRequest): RouteSettings
+}
 
 /** Checks routes while they are being registered; those that are there already are checked on their first request. */
 export function watchRoutes (
   { root, instances }: Lineage, check: (route: Checked) => void
 ): RouteOverrides {
-  const overrides = { exist: /\([A-Z]+/.test(root.printRoutes()) }
+  let exist = /\([A-Z]+/.test(root.printRoutes())
   for (const instance of instances) {
     instance.addHook('onRoute', route => {
       check(route)
-      overrides.exist ||= route.config?.mlflowSecurity !== undefined
+      exist ||= route.config?.mlflowSecurity !== undefined
     })
   }
-  return overrides
+  // Fastify builds `routeOptions` anew whenever a request is asked for them, and most servers have no overrides.
+  return { of: request => exist ? routeSettings(request) : NONE }
 }
 
 const known = new WeakMap<object, RouteSettings>()
 
-/**
- * @returns the overrides of the route that the router matched, whatever the request's URL looks like. A route that
- *   was registered before the plugin was never checked: where its overrides are wrong, it has none, and says so.
- */
-export function routeSettings (request: FastifyRequest): RouteSettings {
+function routeSettings (request: FastifyRequest): RouteSettings {
   const { config } = request.routeOptions
   if (config.mlflowSecurity === undefined && !('cors' in config)) return NONE
   const settings = known.get(config) ?? parseLate(request, config)

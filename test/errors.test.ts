@@ -1,7 +1,6 @@
 import t from 'tap'
 import { BodyNotAllowedError, HostNotAllowedError, LoopError, invalidOption } from '../lib/errors.js'
 import { EntryProblem } from '../lib/host-pattern.js'
-import { quote } from '../lib/quote.js'
 
 t.test('an error that is none of the entry is not taken for one', async t => {
   const error = new TypeError('a bug')
@@ -16,13 +15,6 @@ t.test('an error shows the wrong value in printable ASCII, and short, and the re
     const error = invalidOption('reportOnly', value, new EntryProblem('is wrong', 'b'))
     t.match(error, { message: `reportOnly (--report-only): ${shown} is wrong. Allowed: true or false. Did you mean "b"?` }, shown)
   }
-})
-
-t.test('a quoted value is printable ASCII, and short', async t => {
-  t.equal(quote('a"b\\c\n\0\u007fäß☃'), '"a\\"b\\\\c\\n\\u0000\\u007f\\u00e4\\u00df\\u2603"')
-  t.equal(quote('a'.repeat(253)), `"${'a'.repeat(253)}"`)
-  t.equal(quote('a'.repeat(254)), `"${'a'.repeat(252)}…"`)
-  t.equal(quote('\0'.repeat(100)).length, 255)
 })
 
 t.test('an error that a request can cause captures no stack, which would make a flood of them dear', async t => {
