@@ -23,6 +23,8 @@ const TRACE_RENDERER = '/static-files/lib/notebook-trace-renderer/*'
 export async function addProxy (app: FastifyInstance, { upstream, staticPrefix }: GatewaySettings): Promise<void> {
   const { default: httpProxy } = await loadOptional('@fastify/http-proxy', () => import('@fastify/http-proxy'))
   const client = await createClient(upstream)
+  // Fastify's own parser for text/plain would stand beside the proxy's: it decodes what the client labels so, and limits it.
+  app.removeAllContentTypeParsers()
   app.addHook('onClose', () => client.close())
   app.addHook('onResponse', (request, _reply, done) => { forget(request.raw); done() })
   app.setErrorHandler(explainBrokenAnswer)
