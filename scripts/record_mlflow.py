@@ -1,4 +1,4 @@
-"""Records what MLflow itself decides, for test/mlflow-differences.test.ts.
+"""Records what MLflow itself decides, for test/policy/mlflow-differences.test.ts.
 
     python3 -m venv venv && venv/bin/pip install mlflow
     venv/bin/python scripts/record_mlflow.py > test/fixtures/mlflow-decisions.json

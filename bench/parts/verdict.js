@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isHostAllowed } from 'host-validation-middleware'
-import { createPolicy } from '../../dist/policy.js'
-import { resolveSettings } from '../../dist/settings.js'
+import { createPolicy } from '../../dist/policy/policy.js'
+import { resolveSettings } from '../../dist/settings/settings.js'
 import { ratio, show, spread, table, takeTurns, target } from '../harness.js'
 
 const CALLS = 20_000

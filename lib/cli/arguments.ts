@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
-import { UsageError } from '../errors.js'
-import { quote } from '../quote.js'
+import { UsageError } from '../settings/errors.js'
+import { quote } from '../grammar/quote.js'
 import type { Flags } from './flags.js'
 
 /**

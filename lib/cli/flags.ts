@@ -1,4 +1,4 @@
-import { flags as names } from '../schema.js'
+import { flags as names } from '../settings/schema.js'
 
 /** A flag of the command, as `util.parseArgs` takes it, and what the help says of it. */
 export interface Flag {

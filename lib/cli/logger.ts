@@ -1,6 +1,6 @@
 import type { FastifyServerOptions } from 'fastify'
-import { UsageError } from '../errors.js'
-import { quote } from '../quote.js'
+import { UsageError } from '../settings/errors.js'
+import { quote } from '../grammar/quote.js'
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 

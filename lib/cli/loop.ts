@@ -1,7 +1,7 @@
 import { hostname as machine } from 'node:os'
-import { isLoopback } from '../authority.js'
-import { UsageError } from '../errors.js'
-import { defaultPort } from '../origin.js'
+import { isLoopback } from '../grammar/authority.js'
+import { UsageError } from '../settings/errors.js'
+import { defaultPort } from '../grammar/origin.js'
 import type { ListenAddress } from './options.js'
 import { ownAddresses } from './reach.js'
 

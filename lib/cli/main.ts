@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { UsageError } from '../errors.js'
+import { UsageError } from '../settings/errors.js'
 import { checkArguments } from './arguments.js'
 import { checkFlags, serveFlags } from './flags.js'
 import { help } from './help.js'

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { FastifyServerOptions } from 'fastify'
-import { MAX_PORT, NO_PORT, parseAuthority } from '../authority.js'
-import { UsageError } from '../errors.js'
+import { MAX_PORT, NO_PORT, parseAuthority } from '../grammar/authority.js'
+import { UsageError } from '../settings/errors.js'
 import type { GatewayOptions } from '../gateway.js'
-import { quote } from '../quote.js'
+import { quote } from '../grammar/quote.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 
 /** What `util.parseArgs` makes of the flags that name settings. */

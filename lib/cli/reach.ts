@@ -1,10 +1,10 @@
 import { hostname, networkInterfaces } from 'node:os'
 import type { NetworkInterfaceInfo } from 'node:os'
 import type { FastifyInstance } from 'fastify'
-import { formatAuthority, formatHost, isLoopback, parseAuthority } from '../authority.js'
-import type { Authority } from '../authority.js'
+import { formatAuthority, formatHost, isLoopback, parseAuthority } from '../grammar/authority.js'
+import type { Authority } from '../grammar/authority.js'
 import type { GatewayOptions } from '../gateway.js'
-import { DEFAULT_ALLOWED_HOSTS } from '../host-rules.js'
+import { DEFAULT_ALLOWED_HOSTS } from '../rules/host-rules.js'
 
 const ANY_ADDRESS = ['0.0.0.0', '::']
 

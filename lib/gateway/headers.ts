@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { overrideFrameAncestors } from '../frame-ancestors.js'
-import { varyByOrigin } from '../vary.js'
+import { overrideFrameAncestors } from '../rules/frame-ancestors.js'
+import { varyByOrigin } from '../http/vary.js'
 import type { Upstream } from './options.js'
 
 /** What of a Fastify request the headers tell. */

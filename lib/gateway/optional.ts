@@ -1,4 +1,4 @@
-import { MissingDependencyError } from '../errors.js'
+import { MissingDependencyError } from '../settings/errors.js'
 
 /**
  * Imports a package that only the gateway needs.

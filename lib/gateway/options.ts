@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import type { SecureContextOptions } from 'node:tls'
 import type { FastifyHttpOptions } from 'fastify'
-import { invalidOption, missingOption } from '../errors.js'
+import { invalidOption, missingOption } from '../settings/errors.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 
 /** The settings of the plugin, and of the gateway around it. */

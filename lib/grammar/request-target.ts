@@ -1,0 +1,62 @@
+import { NO_PORT, parseAuthority, portOf } from './authority.js'
+import { defaultPort } from './origin.js'
+import type { RequestHead } from '../../types/index.js'
+
+const ABSOLUTE_FORM = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)/i
+
+/** @returns the host that the request names: `:authority` in HTTP/2, else the first Host header; empty where there is none */
+export function hostValue ({ headers }: RequestHead): string {
+  const authority = headers[':authority']
+  return typeof authority === 'string' ? authority : headers.host ?? ''
+}
+
+/**
+ * A request may name its host in several places; whoever reads another one than we do is led astray.
+ *
+ * @param host - what {@link hostValue} found
+ * @returns why the request is malformed (RFC 9112 §3.2, RFC 9113 §8.3.1), or `undefined` where all places agree
+ */
+export function describeConflict (request: RequestHead, host: string): string | undefined {
+  const { headers, rawHeaders } = request
+  const url = request.originalUrl ?? request.url // Fastify's `rewriteUrl` keeps the one that came
+  if (rawHeaders !== undefined) {
+    if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has more headers than Node keeps'
+    if (hasTwoHosts(rawHeaders)) return 'the request has two Host headers'
+  }
+  if (headers.host !== undefined && headers.host !== host && !isSameAuthority(headers.host, host)) {
+    return 'the Host header and :authority differ'
+  }
+  if (url !== undefined && url.charCodeAt(0) !== SLASH && url !== '*' && !agreesWithTarget(url, host)) {
+    return 'the request target names another host'
+  }
+  return undefined
+}
+
+const SLASH = 0x2f
+/** Node drops what comes after a thousand headers: a second Host or the Origin might be among it. */
+const MAX_RAW_HEADERS = 2000
+
+function hasTwoHosts (rawHeaders: readonly string[]): boolean {
+  let seen = false
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]
+    if (name?.length !== 4 || (name !== 'Host' && name !== 'host' && name.toLowerCase() !== 'host')) continue
+    if (seen) return true
+    seen = true
+  }
+  return false
+}
+
+/** An absolute-form target (RFC 9112 §3.2.2), or CONNECT's authority-form. */
+function agreesWithTarget (url: string, host: string): boolean {
+  const [, scheme = '', authority = url] = ABSOLUTE_FORM.exec(url) ?? []
+  return isSameAuthority(authority, host, defaultPort(scheme.toLowerCase()))
+}
+
+/** @param port - what a missing port stands for */
+function isSameAuthority (one: string, other: string, port = NO_PORT): boolean {
+  const a = parseAuthority(one)
+  const b = parseAuthority(other)
+  if (a === undefined || b === undefined || a.host !== b.host) return false
+  return portOf(a, port) === portOf(b, port)
+}

@@ -1,0 +1,30 @@
+import type { FastifyInstance } from 'fastify'
+import { isLoopback } from '../grammar/authority.js'
+import type { Policy } from '../policy/policy.js'
+import type { Settings } from '../../types/index.js'
+
+const DISABLED = 'Security is disabled by disableSecurityMiddleware (MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE): ' +
+  'no Host or Origin is checked, no header is set'
+const REPORT_ONLY = 'reportOnly is on: what should be refused is logged and passes'
+
+const EVERY_PATH = 'healthRoutes has "/*": whatever that route answers, it answers to every Host'
+
+/** Says at start which settings are in force and what is dangerous about them. */
+export function announce (root: FastifyInstance, settings: Settings, policy: Policy): void {
+  const warnings = settings.disableSecurityMiddleware ? [DISABLED] : [...policy.warnings, ...warningsOf(settings)]
+  if (!settings.disableSecurityMiddleware) root.log.info({ mlflowSecurity: settings }, 'fastify-mlflow-security is on')
+  for (const warning of warnings) root.log.warn(warning)
+  if (!policy.validatesHost) root.addHook('onListen', done => { warnWhenExposed(root); done() })
+}
+
+function warningsOf ({ healthRoutes, reportOnly }: Settings): string[] {
+  return [...(healthRoutes.includes('/*') ? [EVERY_PATH] : []), ...(reportOnly ? [REPORT_ONLY] : [])]
+}
+
+/** Without host validation, whoever reaches the address reaches the server, and so does any page they look at. */
+function warnWhenExposed (root: FastifyInstance): void {
+  const exposed = root.addresses()
+    .flatMap(address => typeof address === 'string' ? [] : address.address) // a string is a Unix socket's path
+    .filter(address => !isLoopback(address))
+  if (exposed.length > 0) root.log.warn({ addresses: exposed }, `Listening on ${exposed.join(', ')} without host validation`)
+}

@@ -1,0 +1,32 @@
+import diagnosticsChannel from 'node:diagnostics_channel'
+import type { FastifyRequest } from 'fastify'
+import { MAX_QUOTED } from '../grammar/quote.js'
+import { hostValue } from '../grammar/request-target.js'
+import type { Refusal, Refused } from '../../types/index.js'
+
+const refused = diagnosticsChannel.channel('fastify-mlflow-security.refused')
+
+/**
+ * Tells the log and the diagnostics channel `fastify-mlflow-security.refused` of a refusal. Neither can change the
+ * verdict: a logger that throws is passed over, and Node keeps a subscriber's error away from the publisher.
+ */
+export function reportRefusal (request: FastifyRequest, { check, code, statusCode, message }: Refused, reportOnly: boolean): void {
+  const { ip }: { readonly ip: string | undefined } = request // Fastify's types promise one; a client on a Unix socket has none
+  const refusal: Refusal = {
+    check,
+    code,
+    statusCode,
+    host: hostValue(request.raw).slice(0, MAX_QUOTED),
+    origin: request.headers.origin?.slice(0, MAX_QUOTED),
+    method: request.method,
+    url: request.url.slice(0, MAX_QUOTED),
+    remoteAddress: ip?.slice(0, MAX_QUOTED),
+    reportOnly
+  }
+  try {
+    request.log.warn(refusal, reportOnly ? `Report only, the request goes on: ${message}` : message)
+  } catch {
+    // The request is refused all the same.
+  }
+  if (refused.hasSubscribers) refused.publish(refusal)
+}

@@ -1,0 +1,80 @@
+import { NO_PORT, formatAuthority, formatHost } from '../grammar/authority.js'
+import type { Authority } from '../grammar/authority.js'
+import { AuthorityMatcher } from './authority-matcher.js'
+import { invalidOption } from '../settings/errors.js'
+import { EntryProblem, isTooWide, parseHostPattern, refuseOtherList, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
+import type { HostPattern } from '../grammar/host-pattern.js'
+import { ANY_PORT } from '../grammar/ports.js'
+
+/** What `@default` stands for in `allowedHosts`: this machine and private networks, none of which DNS rebinding can name. */
+export const DEFAULT_ALLOWED_HOSTS: readonly string[] = Object.freeze([
+  'localhost', '*.localhost', '127.0.0.0/8', '::1', '0.0.0.0', '::', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'
+])
+
+/** `allowedHosts`, compiled. */
+export interface HostRules {
+  /** `*` is in the list: host validation is off. */
+  readonly allowsEverything: boolean
+  readonly warnings: readonly string[]
+  allows (authority: Authority): boolean
+  /** The entry that would allow this host, no wider than the entries it already has. */
+  entryFor (authority: Authority): string
+}
+
+/**
+ * Compiles the entries of `allowedHosts` (the README's table of entries).
+ *
+ * @param entries - trimmed, none empty, `@default` already replaced
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the entry and its fix
+ */
+export function compileHostRules (entries: readonly string[]): HostRules {
+  const matcher = new AuthorityMatcher()
+  const warnings: string[] = []
+  const allowsEverything = entries.includes('*')
+  if (allowsEverything) {
+    warnings.push('allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS) has "*": host validation is off, DNS rebinding is not stopped')
+  }
+  for (const entry of entries) {
+    if (entry === '*') continue
+    const { pattern, port } = parseHostEntry(entry)
+    if (isTooWide(pattern)) warnings.push(`allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS) has ${JSON.stringify(entry)}: anyone can register a name that it allows`)
+    matcher.add(pattern, port)
+  }
+  return {
+    allowsEverything,
+    warnings,
+    allows: authority => allowsEverything || allowsAuthority(matcher, authority),
+    entryFor: authority => matcher.names(authority) ? formatAuthority(authority) : formatHost(authority)
+  }
+}
+
+/** A Host without a port is on the default port of a scheme that the server, behind a proxy, does not know. */
+function allowsAuthority (matcher: AuthorityMatcher, authority: Authority): boolean {
+  return authority.port === NO_PORT
+    ? matcher.allows(authority, 80) || matcher.allows(authority, 443)
+    : matcher.allows(authority, authority.port)
+}
+
+interface HostEntry { readonly pattern: HostPattern, readonly port: number }
+
+function parseHostEntry (entry: string): HostEntry {
+  try {
+    return parseEntry(entry)
+  } catch (error) {
+    throw invalidOption('allowedHosts', entry, withTrustedFix(error, fix => parseEntry(fix).pattern))
+  }
+}
+
+function parseEntry (entry: string): HostEntry {
+  refuseURL(entry)
+  refuseOtherList(entry)
+  const { host, port = ANY_PORT } = splitPort(entry)
+  if (host === '*') throw new EntryProblem('is every host on one port, which is every host to an attacker, who picks the port')
+  return { pattern: parseHostPattern(host), port }
+}
+
+function refuseURL (entry: string): void {
+  const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(entry)?.[1]
+  if (authority !== undefined) throw new EntryProblem('is a URL, not a host', authority.replace(/.*@/, ''))
+  if (entry.startsWith('@')) throw new EntryProblem('is no list that has a name', '@default')
+}

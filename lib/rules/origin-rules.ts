@@ -1,0 +1,131 @@
+import { isIPv6 } from 'node:net'
+import { AuthorityMatcher } from './authority-matcher.js'
+import { invalidOption } from '../settings/errors.js'
+import { EntryProblem, isTooWide, parseGlob, parseHostPattern, refuseOtherList, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
+import type { HostPattern } from '../grammar/host-pattern.js'
+import { defaultPort, isWebScheme } from '../grammar/origin.js'
+import type { Origin } from '../grammar/origin.js'
+import { ANY_PORT } from '../grammar/ports.js'
+
+/** What `@default` stands for in `corsAllowedOrigins`: pages of this machine. */
+export const DEFAULT_CORS_ALLOWED_ORIGINS: readonly string[] = Object.freeze(['localhost:*'])
+
+/** `corsAllowedOrigins`, compiled. */
+export interface OriginRules {
+  /** `*` is in the list: every Origin is allowed, none with credentials. */
+  readonly allowsEverything: boolean
+  /** `null` is in the list: sandboxed frames and local files are allowed, whoever made them. */
+  readonly allowsNull: boolean
+  readonly warnings: readonly string[]
+  allows (origin: Origin): boolean
+}
+
+interface OriginEntry { readonly scheme: string, readonly pattern: HostPattern, readonly port: number }
+
+const LOCAL = /^localhost(:\*)?$/i
+const LOCAL_HOSTS = ['localhost', '*.localhost', '127.0.0.0/8', '::1']
+const NAME_AND_PORT = /^[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)+(?::[0-9*]+)?$/i
+const ADDRESS_RANGE = /^((?:[0-9]{1,3}\.){3}[0-9]{1,3})\/([0-9]{1,2})$/
+const SCHEME_AND_REST = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i
+
+/**
+ * Compiles the entries of `corsAllowedOrigins` (the README's table of entries).
+ *
+ * @param entries - trimmed, none empty, `@default` already replaced
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the entry and its fix
+ */
+export function compileOriginRules (entries: readonly string[]): OriginRules {
+  const schemes = new Map<string, AuthorityMatcher>()
+  const warnings: string[] = []
+  for (const entry of entries) {
+    const parsed = parseEntry(entry)
+    const warning = warningFor(entry, parsed)
+    if (warning !== undefined) warnings.push(`corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) has ${JSON.stringify(entry)}: ${warning}`)
+    for (const { scheme, pattern, port } of parsed) {
+      const matcher = schemes.get(scheme) ?? new AuthorityMatcher()
+      matcher.add(pattern, port)
+      schemes.set(scheme, matcher)
+    }
+  }
+  return {
+    allowsEverything: entries.includes('*'),
+    allowsNull: entries.includes('null'),
+    warnings,
+    allows: ({ scheme, authority, port }) => schemes.get(scheme)?.allows(authority, port) === true
+  }
+}
+
+function parseEntry (entry: string): OriginEntry[] {
+  if (entry === '*' || entry === 'null') return []
+  try {
+    return LOCAL.test(entry) ? localEntries(entry.endsWith('*')) : [parseOriginEntry(entry)]
+  } catch (error) {
+    throw invalidOption('corsAllowedOrigins', entry, error)
+  }
+}
+
+/** `localhost:*` and `localhost`: this machine by http and https, on any port or the default one. */
+function localEntries (anyPort: boolean): OriginEntry[] {
+  return ['http', 'https'].flatMap(scheme => LOCAL_HOSTS.map(host => ({
+    scheme,
+    pattern: parseHostPattern(host),
+    port: anyPort ? ANY_PORT : defaultPort(scheme)
+  })))
+}
+
+/**
+ * Parses `scheme "://" host [":" port]`, an entry with or without wildcards in the host.
+ *
+ * @throws EntryProblem with the likely fix
+ */
+export function parseOriginEntry (entry: string): OriginEntry {
+  try {
+    return parseSchemeAndHost(entry)
+  } catch (error) {
+    throw withTrustedFix(error, fix => LOCAL.test(fix) ? parseHostPattern('localhost') : parseSchemeAndHost(fix).pattern)
+  }
+}
+
+function parseSchemeAndHost (entry: string): OriginEntry {
+  refuseOtherList(entry)
+  const [, written = '', rest = ''] = SCHEME_AND_REST.exec(entry) ?? []
+  if (written === '') throw withoutScheme(entry)
+  const scheme = written.toLowerCase()
+  if (scheme === 'ws' || scheme === 'wss') throw new EntryProblem('is of a socket, and the page that opens it has another scheme', `http${entry.slice(2)}`)
+  const path = rest.search(/[/?#]/)
+  if (path !== -1) throw withPath(scheme, rest, path)
+  if (isIPv6(rest)) throw new EntryProblem('has an IPv6 address without brackets', `${scheme}://[${rest}]`)
+  try {
+    const { host, port = defaultPort(scheme) } = splitPort(rest)
+    return { scheme, pattern: host === '*' ? parseGlob(host) : parseHostPattern(host), port }
+  } catch (error) {
+    throw withScheme(scheme, error)
+  }
+}
+
+function withoutScheme (entry: string): EntryProblem {
+  if (entry.startsWith('@')) return new EntryProblem('is no list that has a name', entry === '@default' ? undefined : '@default')
+  const local = /^(?:localhost|127\.|\[::1\])/i.test(entry)
+  const host = entry.replace(/^(?:.*:)?\/\//, '')
+  return new EntryProblem('has no scheme', local || NAME_AND_PORT.test(host) ? `${local ? 'http' : 'https'}://${host}` : undefined)
+}
+
+function withPath (scheme: string, rest: string, path: number): EntryProblem {
+  const [, octets = '', digits = ''] = ADDRESS_RANGE.exec(rest) ?? []
+  if (octets === '') return new EntryProblem('has a path or a trailing slash, and an origin has none', `${scheme}://${rest.slice(0, path)}`)
+  const leading = octets.split('.').slice(0, Number(digits) / 8).join('.')
+  return new EntryProblem('is a range, of which origins know leading octets only', Number(digits) % 8 === 0 ? `${scheme}://${leading}.*` : undefined)
+}
+
+/** The fix of a host, as one of an origin: each of its pieces with the scheme. */
+function withScheme (scheme: string, problem: unknown): unknown {
+  if (!(problem instanceof EntryProblem) || problem.fix === undefined) return problem
+  return new EntryProblem(problem.message, problem.fix.split(',').map(host => `${scheme}://${host}`).join(','))
+}
+
+function warningFor (entry: string, parsed: readonly OriginEntry[]): string | undefined {
+  if (entry === '*') return 'every site may call this server and read its answers, without credentials'
+  if (entry === 'null') return 'any page can give itself this Origin, by a sandboxed frame'
+  const isWide = parsed.some(({ scheme, pattern }) => isWebScheme(scheme) && isTooWide(pattern))
+  return isWide ? 'anyone can register a name that it allows' : undefined
+}

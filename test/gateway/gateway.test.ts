@@ -1,0 +1,378 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import t from 'tap'
+import { createGateway } from '../../lib/gateway.js'
+import { fromUpstream, toUpstream, toUpstreamSocket } from '../../lib/gateway/headers.js'
+import { loadOptional } from '../../lib/gateway/optional.js'
+import { resolveGatewayOptions } from '../../lib/gateway/options.js'
+import { CREATE_RUN, listen, request, send, upgrade } from '../fixtures/server.js'
+import { gateway, recorder, upstream } from '../fixtures/upstream.js'
+
+const HOST = ['Host', 'localhost'] as const
+
+t.test('to the upstream: its own Host, no Origin, no Sec-Fetch-*, X-Forwarded-* of our own, the rest as it came', async t => {
+  const { seen, listener } = recorder()
+  const target = await upstream(t, listener)
+  const { port } = await gateway(t, { upstream: target })
+  await request(port, 'POST', '/api/2.0/mlflow/runs/create?a=%20b+c&d=1%2F2', [
+    HOST, ['Origin', 'http://localhost:3000'], ['Sec-Fetch-Site', 'same-site'], ['Sec-Fetch-Mode', 'cors'],
+    ['Forwarded', 'for=6.6.6.6'], ['X-Forwarded-For', '6.6.6.6'], ['X-Forwarded-Proto', 'https'], ['X-Forwarded-Port', '1'],
+    ['Authorization', 'Basic YTpi'], ['Cookie', 'a=b; c=d'], ['X-MLflow-Workspace', 'team'], ['Keep-Alive', 'timeout=5'],
+    ['Proxy-Connection', 'keep-alive'], ['TE', 'trailers'], ['X-Secret', 'for this hop'], ['Connection', 'close, X-Secret'],
+    ['If-None-Match', '"e"'], ['Accept-Encoding', 'br']
+  ])
+  t.match(seen[0]?.headers.via, /^1\.1 mlflow-gateway-[0-9a-f]{8}$/)
+  delete seen[0]?.headers.via
+  t.same(seen, [{
+    method: 'POST',
+    url: '/api/2.0/mlflow/runs/create?a=%20b+c&d=1%2F2',
+    headers: {
+      host: new URL(target).host,
+      connection: 'keep-alive',
+      authorization: 'Basic YTpi',
+      cookie: 'a=b; c=d',
+      'x-mlflow-workspace': 'team',
+      'if-none-match': '"e"',
+      'accept-encoding': 'br',
+      'x-forwarded-for': '127.0.0.1',
+      'x-forwarded-host': 'localhost',
+      'x-forwarded-proto': 'http',
+      'content-length': '0'
+    },
+    body: ''
+  }])
+})
+
+t.test('behind a trusted proxy X-Forwarded-* go on as it wrote them', async t => {
+  const { seen, listener } = recorder()
+  const { port } = await gateway(t, {
+    upstream: await upstream(t, listener), allowedHosts: 'localhost,mlflow.company.com', fastify: { trustProxy: '127.0.0.1' }
+  })
+  await request(port, 'GET', '/', [
+    HOST, ['X-Forwarded-For', '6.6.6.6, 203.0.113.5'], ['X-Forwarded-Host', 'mlflow.company.com'], ['X-Forwarded-Proto', 'https']
+  ])
+  t.match(seen[0]?.headers, {
+    'x-forwarded-for': '203.0.113.5, 127.0.0.1', 'x-forwarded-host': 'mlflow.company.com', 'x-forwarded-proto': 'https'
+  })
+})
+
+t.test('from the upstream: our security headers in place of its own, the rest as it came', async t => {
+  const target = await upstream(t, (_request, response) => {
+    response.writeHead(200, [
+      ['Access-Control-Allow-Origin', '*'], ['Access-Control-Allow-Credentials', 'true'], ['X-Frame-Options', 'ALLOWALL'],
+      ['X-Content-Type-Options', 'sniff'], ['Set-Cookie', 'a=1'], ['Set-Cookie', 'b=2'], ['ETag', '"x"'], ['Vary', 'Accept'],
+      ['Content-Security-Policy', "default-src 'self'"], ['X-Name', 'caf\xe9'], ['X-Hop', 'here'], ['Connection', 'X-Hop'], ['Server', 'uvicorn']
+    ].flat())
+    response.end('{}')
+  })
+  const { port } = await gateway(t, { upstream: target, frameAncestors: 'https://nb.company.com' })
+  const { headers } = await request(port, 'GET', '/', [HOST, ['Origin', 'http://localhost:3000']])
+  t.match(headers, {
+    'access-control-allow-origin': 'http://localhost:3000',
+    'access-control-allow-credentials': 'true',
+    'x-frame-options': 'SAMEORIGIN',
+    'x-content-type-options': 'nosniff',
+    'set-cookie': 'a=1, b=2',
+    etag: '"x"',
+    vary: 'Accept, Origin',
+    'content-security-policy': "default-src 'self'; frame-ancestors 'self' https://nb.company.com",
+    server: 'uvicorn',
+    'x-name': 'caf\xe9'
+  })
+  t.notOk(headers['x-hop'])
+  t.notOk(headers['content-type'], 'none where the upstream has none')
+  const foreign = await request(port, 'GET', '/', [HOST, ['Origin', 'https://evil.com']])
+  t.notOk(foreign.headers['access-control-allow-origin'])
+
+  const off = await gateway(t, { upstream: target, disableSecurityMiddleware: true })
+  const plain = await request(off.port, 'GET', '/', [['Host', 'evil.com']])
+  t.match(plain.headers, { 'x-frame-options': 'ALLOWALL', 'x-content-type-options': 'sniff', vary: /^Accept$/ }, 'disabled: nothing is touched')
+})
+
+t.test('who may frame the pages is not for the upstream to say', async t => {
+  let policy: string | string[] = ''
+  const target = await upstream(t, (_request, response) => { response.setHeader('content-security-policy', policy).end('<p>') })
+  const { port } = await gateway(t, { upstream: target })
+  const embedding = await gateway(t, { upstream: target, frameAncestors: 'https://nb.company.com' })
+  const ours = "frame-ancestors 'self' https://nb.company.com"
+  for (const [given, plain, embedded] of [
+    ['frame-ancestors *', undefined, ours],
+    ["default-src 'self'; frame-ancestors *; img-src *", "default-src 'self'; img-src *", `default-src 'self'; img-src *; ${ours}`],
+    ["default-src 'self'", "default-src 'self'", `default-src 'self'; ${ours}`],
+    [["img-src *; frame-ancestors 'none'", 'frame-ancestors *'], 'img-src *', `img-src *; ${ours}`]
+  ] as const) {
+    policy = typeof given === 'string' ? given : [...given]
+    t.match(await request(port, 'GET', '/', [HOST]), { status: 200, headers: { 'x-frame-options': 'SAMEORIGIN' } })
+    t.equal((await request(port, 'GET', '/', [HOST])).headers['content-security-policy'], plain, `${policy}`)
+    t.equal((await request(embedding.port, 'GET', '/', [HOST])).headers['content-security-policy'], embedded, `${policy}`)
+  }
+  policy = 'frame-ancestors *'
+  const off = await gateway(t, { upstream: target, disableSecurityMiddleware: true })
+  t.equal((await request(off.port, 'GET', '/', [HOST])).headers['content-security-policy'], policy, 'disabled: nothing is touched')
+})
+
+t.test('options of Node\'s server pass', async t => {
+  const target = await upstream(t, (_request, response) => { response.end('ok') }, { maxHeaderSize: 65536 })
+  const headers = [HOST, ['X-Long', 'a'.repeat(30_000)]] as const
+  const { port } = await gateway(t, { upstream: target })
+  t.equal((await request(port, 'GET', '/', headers)).status, 431)
+  const roomy = await gateway(t, { upstream: target, fastify: { http: { maxHeaderSize: 65536 } } })
+  t.equal((await request(roomy.port, 'GET', '/', headers)).status, 200)
+})
+
+t.test('Vary names Origin once', async t => {
+  let vary: string[] = []
+  const target = await upstream(t, (_request, response) => { response.setHeader('vary', vary).end() })
+  const { port } = await gateway(t, { upstream: target })
+  for (const [given, expected] of [[['accept', 'cookie'], 'accept, cookie, Origin'], [['Accept, ORIGIN'], 'Accept, ORIGIN'], [['Accept,Origin , Cookie'], 'Accept,Origin , Cookie'], [['X-Origin'], 'X-Origin, Origin'], [['*'], '*']] as const) {
+    vary = [...given]
+    t.equal((await request(port, 'GET', '/', [HOST])).headers.vary, expected)
+  }
+})
+
+t.test('headers that are meant for one hop, or decided on, go no further', async t => {
+  const asked = { headers: {}, ip: '10.0.0.1', host: 'a', protocol: 'https' }
+  const forwarded = { 'x-forwarded-for': '10.0.0.1', 'x-forwarded-host': 'a', 'x-forwarded-proto': 'https', via: '1.1 gw' }
+  const dropped = [
+    'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings',
+    'origin', 'expect', 'forwarded', 'x_forwarded_for', 'sec_fetch_site', 'content_length', 'sec-fetch-site', 'sec-fetch-user', 'x-forwarded-prefix', 'x-forwarded-for'
+  ]
+  const headers = { ...Object.fromEntries(dropped.map(name => [name, 'x'])), accept: 'y', host: 'upstream', 'x-origin': 'z', x_own: 'w', 'content-length': '5' }
+  t.same(toUpstream(asked, headers, '1.1 gw'), { accept: 'y', host: 'upstream', 'x-origin': 'z', x_own: 'w', 'content-length': '5', ...forwarded })
+  t.same(toUpstream({ ...asked, ips: ['10.0.0.1', '10.0.0.2', '6.6.6.6'] }, {}, '1.1 gw')['x-forwarded-for'], '6.6.6.6, 10.0.0.2, 10.0.0.1')
+
+  t.equal(toUpstream(asked, { via: '1.1 other' }, '1.1 gw').via, '1.1 other, 1.1 gw')
+
+  const socket = { ...asked, headers: { host: 'gateway', connection: 'Upgrade, X-Secret', 'x-secret': 's', 'content-length': '5', 'sec-websocket-key': 'k', 'sec-websocket-version': '13', authorization: 'b', origin: 'o' } }
+  t.same(toUpstreamSocket(socket, '1.1 gw'), { authorization: 'b', ...forwarded }, 'a WebSocket')
+
+  const target = { origin: 'http://up:5000', host: 'up:5000', path: '', headersTimeout: 0, ca: undefined }
+  const answer = (headers: IncomingHttpHeaders) => fromUpstream(headers, asked, target, true)
+  t.same(answer({ connection: 'close, X-Hop ,x-other', 'x-hop': '1', 'x-other': '2', etag: '3' }), { etag: '3', vary: 'Origin' })
+  t.same(answer({ etag: '3' }), { etag: '3', vary: 'Origin' })
+  for (const [location, expected] of [
+    ['HTTP://UP:5000/a', 'https://a/a'], ['/login?next=http://up:5000/b', '/login?next=http://up:5000/b'], ['http://up:5001/a', 'http://up:5001/a']
+  ] as const) t.equal(answer({ location }).location, expected, location)
+})
+
+t.test('redirects to the upstream lead to the gateway', async t => {
+  let location = ''
+  const target = await upstream(t, (_request, response) => { response.writeHead(307, { location }).end() })
+  const { host } = new URL(target)
+  const { port } = await gateway(t, { upstream: target })
+  const below = await gateway(t, { upstream: `${target}/base/` })
+  const cases: Array<[location: string, expected: string, belowBase: string]> = [
+    [`${target}/a?b=1`, 'http://localhost/a?b=1', `${target}/a?b=1`],
+    [`https://${host}/base/a`, 'http://localhost/base/a', 'http://localhost/a'],
+    [target, 'http://localhost/', target],
+    [`${target}?q`, 'http://localhost/?q', `${target}?q`],
+    [`${target}/base`, 'http://localhost/base', 'http://localhost/'],
+    [`${target}/base?next=//a`, 'http://localhost/base?next=//a', 'http://localhost/?next=//a'],
+    [`${target}/based`, 'http://localhost/based', `${target}/based`],
+    ['/base/a', '/base/a', '/a'],
+    ['/other/base/a', '/other/base/a', '/other/base/a'],
+    ['a', 'a', 'a'],
+    ['/base//evil.com/x/', '/base//evil.com/x/', '/evil.com/x/'],
+    ['/base/\\evil.com', '/base/\\evil.com', '/evil.com'],
+    [`${target}/base//evil.com`, 'http://localhost/base//evil.com'.replace('//e', '//e'), 'http://localhost/evil.com'],
+    [`//${host}/base/a`, 'http://localhost/base/a', 'http://localhost/a'],
+    ['//evil.com/base/a', '//evil.com/base/a', '//evil.com/base/a'],
+    ['/\\evil.com', '/\\evil.com', '/\\evil.com'],
+    ['https://other.com/base/a', 'https://other.com/base/a', 'https://other.com/base/a']
+  ]
+  for (const [answer, expected, belowBase] of cases) {
+    location = answer
+    t.equal((await request(port, 'GET', '/', [HOST])).headers.location, expected, answer)
+    t.equal((await request(below.port, 'GET', '/', [HOST])).headers.location, belowBase, `below /base: ${answer}`)
+  }
+})
+
+t.test('paths reach the upstream as they came, below its own path', async t => {
+  const { seen, listener } = recorder()
+  const target = await upstream(t, listener)
+  const { port } = await gateway(t, { upstream: target })
+  const below = await gateway(t, { upstream: `${target}/base/` })
+  const cases: Array<[path: string, expected: string]> = [
+    ['/', '/'], ['/?', '/?'], ['/?q', '/?q'], ['/a%2Fb', '/a%2Fb'], ['/a//b', '/a//b'], ['/%C3%A4?x=%zz', '/%C3%A4?x=%zz'], ['/a;b=c', '/a;b=c'],
+    [`/${'a'.repeat(300)}`, `/${'a'.repeat(300)}`], ['http://localhost/abs?q=1', '/abs?q=1'], ['http://localhost?q=1', '/?q=1'], ['http://localhost', '/'],
+    ['/.a/b.', '/.a/b.'], ['/a?/./..', '/a?/./..'],
+    ['/a?next=http://b.com/c', '/a?next=http://b.com/c'], ['/http://b.com/c', '/http://b.com/c'], ['/health', '/health'], ['/a/', '/a/']
+  ]
+  for (const [path, expected] of cases) {
+    seen.length = 0
+    await request(port, 'GET', path, [HOST])
+    await request(below.port, 'GET', path, [HOST])
+    t.same(seen.map(({ url }) => url), [expected, `/base${expected}`], path)
+  }
+  for (const path of ['/a/../../etc', '/%2e%2e/x', '/a/..\\..\\x', '/./secret', '/%2e/secret', '/.\\secret', '/a\\b', '/a/.', 'http://localhost/./x', '//evil.com/x', 'http://localhost//evil.com', '/a#b', '/a?b#c', '/a/..', '/%2e./x', '*']) {
+    seen.length = 0
+    t.match(await request(below.port, 'GET', path, [HOST]), { status: 400, body: 'FST_MLFLOW_SECURITY_AMBIGUOUS_PATH' }, path)
+    t.equal(await upgrade(below.port, path, [HOST]), 400, `an upgrade to ${path}`)
+    t.same(seen, [], 'nothing reaches the upstream')
+  }
+  t.equal((await request(port, 'GET', '//evil.com/x', [HOST])).status, 400, 'no path that some would take for a host')
+})
+
+t.test('foreign Hosts, Origins, preflights and upgrades stop at the gateway', async t => {
+  const { seen, listener } = recorder()
+  const { port } = await gateway(t, { upstream: await upstream(t, listener) })
+  const origin = ['Origin', 'https://evil.com'] as const
+  for (const [method, headers, status] of [
+    ['GET', [['Host', 'evil.com']], 403],
+    ['GET', [], 400],
+    ['POST', [HOST, origin], 403],
+    ['OPTIONS', [HOST, origin, ['Access-Control-Request-Method', 'POST']], 403],
+    ['OPTIONS', [HOST, ['Origin', 'http://localhost'], ['Access-Control-Request-Method', 'POST']], 204]
+  ] as const) t.equal((await request(port, method, CREATE_RUN, headers)).status, status)
+  t.equal(await upgrade(port, '/', [HOST, origin]), 403)
+  t.equal(await upgrade(port, '/health', [['Host', 'evil.com'], origin]), 403)
+  t.same(seen, [], 'nothing reaches the upstream')
+  t.equal((await request(port, 'OPTIONS', '/', [HOST])).status, 200, 'a bare OPTIONS is the upstream\'s')
+  t.equal((await request(port, 'OPTIONS', '*', [HOST])).status, 400, 'OPTIONS * would be OPTIONS /* to it')
+})
+
+t.test('probes ask by any Host, and only they', async t => {
+  const { listener } = recorder()
+  const target = await upstream(t, listener)
+  const evil = ['Host', 'evil.com'] as const
+  for (const [options, path, status] of [
+    [{}, '/health', 200], [{}, '/version', 200], [{}, '/health/x', 403], [{}, '/api/../health', 403], [{}, '/mlflow/health', 403],
+    [{ staticPrefix: '/mlflow' }, '/mlflow/health', 200], [{ staticPrefix: '/mlflow' }, '/mlflow/version', 200],
+    [{ staticPrefix: '/mlflow' }, '/health', 403], [{ healthRoutes: '/ping' }, '/ping', 200], [{ healthRoutes: '/*' }, '/ping', 200],
+    [{ healthRoutes: '/static-files/lib/notebook-trace-renderer/*' }, '/static-files/lib/notebook-trace-renderer/x', 200], [{ healthRoutes: [] }, '/health', 403]
+  ] as const) {
+    const { port } = await gateway(t, { upstream: target, ...options })
+    t.equal((await request(port, 'GET', path, [evil])).status, status, `${path} ${JSON.stringify(options)}`)
+    t.equal((await request(port, 'HEAD', path, [evil])).status, status, `HEAD ${path}`)
+  }
+})
+
+t.test('the trace renderer of notebooks may be framed by anyone, nothing else', async t => {
+  const target = await upstream(t, (_request, response) => { response.setHeader('x-frame-options', 'DENY').end('<p>') })
+  for (const staticPrefix of ['', '/mlflow']) {
+    const { port } = await gateway(t, { upstream: target, staticPrefix, frameAncestors: 'https://nb.company.com' })
+    const headers = async (path: string) => (await request(port, 'GET', staticPrefix + path, [HOST])).headers
+    const renderer = await headers('/static-files/lib/notebook-trace-renderer/index.html')
+    t.notOk(renderer['x-frame-options'])
+    t.notOk(renderer['content-security-policy'])
+    t.equal((await headers('/static-files/index.html'))['x-frame-options'], 'SAMEORIGIN')
+    t.equal((await headers('/'))['content-security-policy'], "frame-ancestors 'self' https://nb.company.com")
+  }
+})
+
+t.test('a gateway whose upstream leads back to it says so, and does not ask itself for ever', async t => {
+  let port = 0
+  const back = await upstream(t, ({ headers, url }, response) => {
+    fetch(`http://127.0.0.1:${port}${url}`, { headers: { via: headers.via ?? '' } })
+      .then(async answer => { response.writeHead(answer.status).end(await answer.text()) })
+  })
+  const { port: own } = await gateway(t, { upstream: back })
+  port = own
+  t.match(await request(port, 'GET', '/', [HOST]), { status: 508, body: /FST_MLFLOW_SECURITY_LOOP.*MLFLOW_TRACKING_URI/ })
+  const { listener } = recorder()
+  port = (await gateway(t, { upstream: await upstream(t, listener) })).port
+  t.equal((await request(own, 'GET', '/', [HOST])).status, 200, 'another gateway behind it is fine')
+})
+
+t.test('plugins, hooks and routes that are added to it come before the proxy', async t => {
+  const { seen, listener } = recorder()
+  const app = createGateway({ upstream: await upstream(t, listener) })
+  t.teardown(() => app.close())
+  const routes: string[] = []
+  await app.register(async () => {})
+  app.addHook('onRoute', ({ url }) => { routes.push(url) })
+  app.addHook('onRequest', async request => { if (request.url === '/secret') throw Object.assign(new Error('no'), { statusCode: 401 }) })
+  app.post('/login', async request => request.body)
+  app.get('/', async () => 'own page')
+  app.get('/health', async () => 'own health')
+  const port = await listen(app)
+  await app.ready()
+  t.equal((await request(port, 'GET', '/secret', [HOST])).status, 401)
+  t.equal((await request(port, 'GET', '/open', [HOST])).status, 200)
+  for (const [path, body] of [['/', 'own page'], ['/health', 'own health']] as const) t.equal((await request(port, 'GET', path, [HOST])).body, body)
+  const body = JSON.stringify({ user: 'a' })
+  const head = `Host: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\nConnection: close`
+  t.match(await send(port, `POST /login HTTP/1.1\r\n${head}\r\n\r\n${body}`), /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK[^]*\{"user":"a"\}$/, 'its own routes parse')
+  t.ok(routes.includes('/*'), 'onRoute sees the proxy\'s routes')
+  t.same(seen.map(({ url }) => url), ['/open'])
+})
+
+t.test('what fails in a hook that is added to it is not told as MLflow\'s failure', async t => {
+  const { listener } = recorder()
+  const app = createGateway({ upstream: await upstream(t, listener) })
+  t.teardown(() => app.close())
+  const codes = ['ECONNRESET', 'UND_ERR_CONNECT_TIMEOUT', 'HPE_INVALID']
+  app.addHook('preHandler', async ({ headers }) => { throw Object.assign(new Error('the login server'), { code: codes[Number(headers['x-case'])] }) })
+  app.setErrorHandler(({ message }: Error, _request, reply) => { reply.code(503).header('retry-after', '1').send(message) })
+  const port = await listen(app)
+  for (const [i, code] of codes.entries()) {
+    t.match(await request(port, 'GET', '/', [HOST, ['X-Case', String(i)]]), { status: 503, body: 'the login server', headers: { 'retry-after': '1' } }, code)
+  }
+})
+
+t.test('a wrong setting is said before anything listens', async t => {
+  const cases: Array<[options: Parameters<typeof createGateway>[0], message: RegExp]> = [
+    [undefined, /^upstream \(MLFLOW_TRACKING_URI, --upstream\) is missing\. It is the URL/],
+    [{ upstream: '127.0.0.1:5000' }, /is no http or https URL.*Did you mean "http:\/\/127\.0\.0\.1:5000"\?$/],
+    [{ upstream: 'localhost:5000/x' }, /Did you mean "http:\/\/localhost:5000\/x"\?$/],
+    [{ upstream: 'sqlite:///m.db' }, /is no http or https URL\. Allowed: .*path\.$/],
+    [{ upstream: 'http://127.0.0.1:0' }, /"http:\/\/127\.0\.0\.1:0" has port 0, on which no server can be reached\./],
+    [{ upstream: 'databricks' }, /Did you mean "http:\/\/databricks"\?$/],
+    [{ upstream: 'http://user:pass@host:1/' }, /^upstream[^:]*: "http:\/\/\*\*\*@host:1" carries credentials.*Did you mean "http:\/\/host:1"\?$/],
+    [{ upstream: 'http://user@host' }, /carries credentials/],
+    [{ upstream: 'http://:pass@host' }, /carries credentials/],
+    [{ upstream: 'host:80/a/b' }, /Did you mean "http:\/\/host:80\/a\/b"\?$/],
+    [{ upstream: 'http://host/a?b' }, /has a query or a fragment.*Did you mean "http:\/\/host\/a"\?$/],
+    [{ upstream: 'http://host/#b' }, /has a query or a fragment/],
+    [{ upstream: 'http://a', staticPrefix: 'mlflow/' }, /^staticPrefix \(--static-prefix\): "mlflow\/" is no such path.*Did you mean "\/mlflow"\?$/],
+    [{ upstream: 'http://a', staticPrefix: '/' }, /"\/" is no such path\. Allowed: .*: \/mlflow\.$/],
+    [{ upstream: 'http://a', staticPrefix: '/a/:b' }, /is no such path\. Allowed: .*: \/mlflow\.$/],
+    [{ upstream: 'http://a', staticPrefix: '//mlflow//' }, /Did you mean "\/mlflow"\?$/],
+    [{ upstream: 'http://a', staticPrefix: '//' }, /"\/\/" is no such path\. Allowed: .*: \/mlflow\.$/],
+    [{ upstream: 'http://a', staticPrefix: 'x/mlflow' }, /Did you mean "\/x\/mlflow"\?$/],
+    [{ upstream: 'http://a', staticPrefix: '/a/..' }, /is no such path/],
+    [{ upstream: 'http://a', staticPrefix: '/./a' }, /is no such path/],
+    [{ upstream: 'http://a', staticPrefix: '/.../a' }, /is no such path/],
+    [{ upstream: 'http://a', upstreamTimeout: 86_401 }, /86401 is no such number/],
+    [{ upstream: 'http://a', upstreamTimeout: -1 }, /^upstreamTimeout \(--upstream-timeout\): -1 is no such number\. Allowed: seconds/],
+    [{ upstream: 'http://a', upstreamTimeout: NaN }, /is no such number/],
+    [{ upstream: 'http://a', ...JSON.parse('{ "fastify": "x" }') }, /^fastify: "x" is no object\. Allowed: an object/],
+    [{ upstream: 'http://a', ...JSON.parse('{ "fastify": null }') }, /^fastify: null is no object/],
+    [{ upstream: 'http://a', ...JSON.parse('{ "tls": null }') }, /^tls \(--cert, --key\): \[\] has no cert or no key\./],
+    [{ upstream: 'http://a', ...JSON.parse('{ "tls": "x" }') }, /has no cert or no key/],
+    [{ upstream: 'http://a', tls: {} }, /^tls \(--cert, --key\): \[\] has no cert or no key\. Allowed: an object with cert and key in PEM\.$/],
+    [{ upstream: 'http://a', tls: { cert: '', key: 'secret' } }, /^tls \(--cert, --key\): \["cert","key"\] has no cert or no key/],
+    [{ upstream: 'http://a', tls: { cert: 'x' } }, /has no cert or no key/],
+    [{ upstream: 'http://a', fastify: { trustProxy: 'foo' } }, /^trustProxy \(--trust-proxy\): "foo" has an invalid IP address: foo\. Allowed: addresses and ranges of the proxies in front \(127\.0\.0\.1, 10\.0\.0\.0\/8\), loopback, linklocal, uniquelocal\.$/],
+    [{ upstream: 'http://a', fastify: { trustProxy: '10.0.0.0/99' } }, /invalid range/]
+  ]
+  for (const [options, message] of cases) t.throws(() => createGateway(options), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message })
+  t.throws(() => createGateway({ upstream: 'http://a', fastify: { bodyLimit: 0.5 } }), { code: 'FST_ERR_ROUTE_BODY_LIMIT_OPTION_NOT_INT' }, 'Fastify\'s own as they are')
+  const app = createGateway({ upstream: 'http://a', allowedHosts: 'https://x' })
+  await t.rejects(Promise.resolve(app.ready()), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' })
+  await t.rejects(loadOptional('leftpad', async () => { throw Object.assign(new Error('missing'), { code: 'ERR_MODULE_NOT_FOUND' }) }), {
+    code: 'FST_MLFLOW_SECURITY_MISSING_DEPENDENCY', message: 'The gateway needs leftpad, which is not installed: npm install leftpad (all that it needs: npm install --include=optional)'
+  })
+  for (const broken of [new Error('broken'), Object.assign(new Error('broken'), { code: 'EACCES' })]) {
+    await t.rejects(loadOptional('broken', async () => { throw broken }), { message: /^broken$/ })
+  }
+})
+
+t.test('what the options of the gateway become', async t => {
+  t.match(resolveGatewayOptions({ upstream: 'https://MLflow.internal:443/base//', staticPrefix: '/a/b', upstreamTimeout: 86_400, xFrameOptions: 'DENY' }, {}), {
+    upstream: { origin: 'https://mlflow.internal', host: 'mlflow.internal', path: /^\/base$/, headersTimeout: 86_400_000 },
+    staticPrefix: '/a/b',
+    security: { healthRoutes: ['/a/b/health', '/a/b/version'], xFrameOptions: 'DENY' }
+  })
+  t.match(resolveGatewayOptions({ upstreamTimeout: 0.0001 }, { MLFLOW_TRACKING_URI: 'http://a:5000' }), {
+    upstream: { origin: 'http://a:5000', path: '', headersTimeout: 1 }, staticPrefix: ''
+  })
+})
+
+t.test('MLFLOW_TRACKING_URI names the upstream', async t => {
+  const { seen, listener } = recorder()
+  process.env.MLFLOW_TRACKING_URI = await upstream(t, listener)
+  t.teardown(() => { delete process.env.MLFLOW_TRACKING_URI })
+  const { port } = await gateway(t, {})
+  await request(port, 'GET', '/x', [HOST])
+  t.equal(seen.length, 1)
+})

@@ -1,0 +1,152 @@
+import t from 'tap'
+import { compileFrameAncestors, overrideFrameAncestors } from '../../lib/rules/frame-ancestors.js'
+import { parseOrigin } from '../../lib/grammar/origin.js'
+import { DEFAULT_CORS_ALLOWED_ORIGINS, compileOriginRules } from '../../lib/rules/origin-rules.js'
+
+function allows (entries: readonly string[], text: string): boolean {
+  const origin = parseOrigin(text)
+  return origin !== undefined && compileOriginRules(entries).allows(origin)
+}
+
+t.test('what each entry allows, and what it does not', async t => {
+  const cases: Array<[entry: string, allowed: string[], refused: string[]]> = [
+    ['https://app.company.com', ['https://app.company.com', 'https://app.company.com:443'], ['http://app.company.com', 'https://app.company.com:8443',
+      'https://app.company.com.evil.com', 'https://xapp.company.com']],
+    ['https://app.company.com:443', ['https://app.company.com'], []],
+    ['HTTPS://App.Company.com', ['https://app.company.com'], []],
+    ['https://app.company.com:8443', ['https://app.company.com:8443'], ['https://app.company.com']],
+    ['http://name:*', ['http://name', 'http://name:3000'], ['https://name', 'http://x.name']],
+    ['https://*.company.com', ['https://a.company.com', 'https://a.b.company.com'], ['https://company.com', 'http://a.company.com', 'https://a.company.com:8443']],
+    ['https://app-*.company.com:*', ['https://app-1.company.com:8443'], ['https://app.company.com:8443', 'http://app-1.company.com']],
+    ['http://192.168.*', ['http://192.168.7.8'], ['http://192.168.evil.com', 'http://192.168.7.8:3000', 'https://192.168.7.8']],
+    ['http://192.168.*:*', ['http://192.168.7.8:3000'], ['http://192.169.7.8:3000']],
+    ['http://[::1]:3000', ['http://[0:0::1]:3000'], ['http://[::1]']],
+    ['http://127.0.0.1:3000', ['http://127.0.0.1:3000'], ['http://127.0.0.2:3000']],
+    ['localhost:*', ['http://localhost', 'https://localhost:3000', 'http://a.localhost:1', 'http://127.0.0.1:1', 'http://127.9.9.9', 'https://[::1]:8888'],
+      ['http://localhost.evil.com', 'http://10.0.0.1', 'chrome-extension://localhost', 'http://0.0.0.0:1']],
+    ['LOCALHOST', ['http://localhost', 'https://localhost', 'http://127.0.0.1'], ['http://localhost:3000', 'http://localhost:443']],
+    ['http://localhost:*', ['http://localhost:3000'], ['https://localhost:3000', 'http://127.0.0.1:3000']],
+    ['chrome-extension://abcdef', ['chrome-extension://abcdef'], ['chrome-extension://abcdeg', 'http://abcdef', 'chrome-extension://abcdef:80']],
+    ['vscode-webview://*', ['vscode-webview://1a2b'], ['vscode-file://1a2b']],
+    ['https://münchen.example', ['https://xn--mnchen-3ya.example'], []]
+  ]
+  for (const [entry, allowed, refused] of cases) {
+    for (const origin of allowed) t.ok(allows([entry], origin), `${entry} allows ${origin}`)
+    for (const origin of refused) t.notOk(allows([entry], origin), `${entry} does not allow ${origin}`)
+  }
+})
+
+t.test('the default is this machine, and an address is not allowed for being one', async t => {
+  t.ok(allows(DEFAULT_CORS_ALLOWED_ORIGINS, 'http://localhost:3000'))
+  for (const origin of ['http://192.168.1.1', 'http://10.0.0.1:5000', 'https://company.com']) t.notOk(allows(DEFAULT_CORS_ALLOWED_ORIGINS, origin), origin)
+})
+
+t.test('a wrong entry stops the start, with the fix', async t => {
+  const cases: Array<[entry: string, reason: RegExp, fix?: string]> = [
+    ['app.company.com', /has no scheme/, 'https://app.company.com'],
+    ['//app.company.com', /has no scheme/, 'https://app.company.com'],
+    ['localhost:3000', /has no scheme/, 'http://localhost:3000'],
+    ['127.0.0.1:3000', /has no scheme/, 'http://127.0.0.1:3000'],
+    ['not-localhost.company.com', /has no scheme/, 'https://not-localhost.company.com'],
+    ['app.company.com//ui', /has no scheme/, ''],
+    ['@default2', /no list that has a name/, '@default'],
+    ['https://app.company.com/', /path or a trailing slash/, 'https://app.company.com'],
+    ['https://app.company.com/ui', /path or a trailing slash/, 'https://app.company.com'],
+    ['https://app.company.com?x', /path or a trailing slash/, 'https://app.company.com'],
+    ['https://user@app.company.com', /userinfo/, 'https://app.company.com'],
+    ['https://app.company.com:x', /no valid port/, 'https://app.company.com'],
+    ['https://.company.com', /begins with a dot/, 'https://company.com,https://*.company.com'],
+    ['https:// a.com  b.com', /white space/, 'https://a.com,https://b.com'],
+    ['https://', /has no host/],
+    ['http://::1', /IPv6 address without brackets/, 'http://[::1]'],
+    ['http://127.1', /no valid IPv4/],
+    ['*://app.company.com', /has no scheme/, 'https://app.company.com'],
+    ['http*://app.company.com', /has no scheme/, 'https://app.company.com'],
+    ['wss://app.company.com', /is of a socket/, 'https://app.company.com'],
+    ['ws://app.company.com:3000', /is of a socket/, 'http://app.company.com:3000'],
+    ['https:app.com', /has no scheme/, ''],
+    ['localhost:', /has no scheme/, ''],
+    ['app.company.com:8443', /has no scheme/, 'https://app.company.com:8443'],
+    ['1https://app.company.com', /has no scheme/],
+    ['https://app.company.com\nevil.com', /has no scheme/, ''],
+    ['https:///x', /path or a trailing slash/, ''],
+    ['["https://app.company.com"', /has quotes or brackets/, 'https://app.company.com'],
+    ['"*"', /has quotes or brackets/, ''],
+    ["'localhost:*'", /has quotes or brackets/, 'localhost:*'],
+    ['https://[app.company.com]', /has quotes or brackets/, 'https://app.company.com'],
+    ['https://*/x', /path or a trailing slash/, ''],
+    ['http://127.0.0.0/8', /is a range/, 'http://127.*'],
+    ['http://192.168.4.0/24', /is a range/, 'http://192.168.4.*'],
+    ['http://192.168.4.0/22', /is a range/, ''],
+    ['http://10.0.0.0/0', /is a range/, ''],
+    ['http://10.0.0.10/24', /is a range/, 'http://10.0.0.*'],
+    ['http://x10.0.0.0/8', /path or a trailing slash/, ''],
+    ['http://127.0.0.1/1/2', /path or a trailing slash/, 'http://127.0.0.1'],
+    ['Null', /has no scheme/, '']
+  ]
+  for (const [entry, reason, fix] of cases) {
+    let message = ''
+    try { compileOriginRules([entry]) } catch (error) { message = error instanceof Error ? error.message : '' }
+    t.match(message, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS, --cors-allowed-origins\): "/, `${entry}: names option, variable and flag`)
+    t.match(message, reason, entry)
+    if (fix !== undefined) t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1] ?? '', fix, `${entry}: the fix`)
+  }
+})
+
+t.test('a list that is open to all warns', async t => {
+  for (const entry of ['*', 'null', 'https://*', 'https://*.com', 'http://app.*:*']) t.equal(compileOriginRules([entry]).warnings.length, 1, entry)
+  for (const entry of ['https://*.company.com', 'localhost:*', 'vscode-webview://*']) t.same(compileOriginRules([entry]).warnings, [], entry)
+})
+
+t.test('frameAncestors becomes a directive of the Content-Security-Policy', async t => {
+  const cases: Array<[entries: string[], directive: string]> = [
+    [['https://notebook.company.com'], "frame-ancestors 'self' https://notebook.company.com"],
+    [['https://*.company.com', 'http://localhost:*', 'http://10.0.0.1:8888'],
+      "frame-ancestors 'self' https://*.company.com http://localhost:* http://10.0.0.1:8888"],
+    [["'self'", 'https://a:443', 'vscode-webview://*'], "frame-ancestors 'self' https://a vscode-webview://*"]
+  ]
+  for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries)?.addTo(undefined), directive, entries.join())
+  t.equal(compileFrameAncestors([]), undefined)
+  for (const entry of ['@default', "'none'", 'self', 'null']) {
+    t.throws(() => compileFrameAncestors([entry]), { message: /^frameAncestors \(--frame-ancestors\): (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
+  }
+  for (const entry of ['https://nb-*.company.com', 'http://192.168.*', 'http://[::1]']) {
+    t.throws(() => compileFrameAncestors([entry]), { message: /Content-Security-Policy: "\*" .*ranges nor IPv6/ }, `${entry}: why`)
+  }
+  for (const entry of ['notebook.company.com', 'https://nb-*.company.com', 'http://192.168.*', 'http://[::1]', '*', "'none'", 'https://a; script-src *', 'https://a b', 'wss://a.com']) {
+    t.throws(() => compileFrameAncestors([entry]), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors \(--frame-ancestors\): "/ }, entry)
+  }
+})
+
+t.test("a route's own frameOptions go before the frame-ancestors of a plugin", async t => {
+  const policy = "default-src 'self'; frame-ancestors 'self';img-src *"
+  t.equal(overrideFrameAncestors(policy, 'NONE'), "default-src 'self';img-src *")
+  t.equal(overrideFrameAncestors(policy, 'DENY'), "default-src 'self';frame-ancestors 'none';img-src *".replace("';f", "'; f"))
+  t.equal(overrideFrameAncestors("frame-ancestors 'none'", 'SAMEORIGIN'), "frame-ancestors 'self'")
+  t.equal(overrideFrameAncestors(["frame-ancestors 'self'", 'img-src *'], 'NONE'), 'img-src *')
+  t.equal(overrideFrameAncestors(["frame-ancestors 'self'", 'img-src *'], 'DENY'), "frame-ancestors 'none', img-src *")
+  t.equal(overrideFrameAncestors("frame-ancestors 'self'", 'NONE'), '')
+  t.equal(overrideFrameAncestors("default-src 'self'", 'NONE'), undefined)
+})
+
+t.test('frame-ancestors is merged into the policy that the app sends', async t => {
+  const ancestors = compileFrameAncestors(['https://nb'])
+  const directive = "frame-ancestors 'self' https://nb"
+  const added: Array<[policy: string | string[] | undefined, expected: string]> = [
+    [undefined, directive],
+    ['', directive],
+    ["default-src 'self'", `default-src 'self'; ${directive}`],
+    ["default-src 'self'; ", `default-src 'self'; ${directive}`],
+    ["default-src 'self'; Frame-Ancestors 'none'", "default-src 'self'; Frame-Ancestors 'none'"],
+    ['frame-ancestors', 'frame-ancestors'],
+    [["default-src 'self'", 'img-src *'], `default-src 'self', img-src *; ${directive}`]
+  ]
+  for (const [policy, expected] of added) t.equal(ancestors?.addTo(policy), expected, `added to ${policy}`)
+  t.equal(ancestors?.replaceIn("default-src 'self';frame-ancestors 'self';img-src *"), `default-src 'self';${directive};img-src *`)
+  t.equal(ancestors?.replaceIn("frame-ancestors 'self', frame-ancestors https://a; img-src *"), `${directive}, ${directive}; img-src *`)
+  for (const nobody of ["frame-ancestors 'none'", "frame-ancestors  'none'", 'frame-ancestors', 'frame-ancestors ; img-src *', 'frame-ancestors, img-src *']) {
+    t.equal(ancestors?.replaceIn(`default-src 'self'; ${nobody}`), undefined, `${nobody}: nobody means nobody`)
+  }
+  t.equal(ancestors?.replaceIn("default-src 'self'; x-frame-ancestors a"), undefined)
+  t.equal(ancestors?.replaceIn(undefined), undefined)
+})
