@@ -2,14 +2,14 @@ import fp from 'fastify-plugin'
 import type { FastifyPluginAsync } from 'fastify'
 import { announce } from './hooks/announce.js'
 import { addCors } from './hooks/cors.js'
-import { compileFrameAncestors } from './rules/frame-ancestors.js'
+import { compile } from './hooks/compile.js'
+import { createDecision } from './hooks/decision.js'
 import { createGuard } from './hooks/guard.js'
 import { createHeaderHooks } from './hooks/headers.js'
 import { lineage, refuseSecondCors, refuseSecondRegistration } from './hooks/instance.js'
-import { createPolicy } from './policy/policy.js'
 import { checkOverride, checkRoute, watchRoutes } from './hooks/route-config.js'
-import { mlflowSecuritySchema } from './settings/schema.js'
-import { resolveSettings } from './settings/settings.js'
+import { mlflowSecuritySchema } from './settings/table.js'
+import { resolveSettings } from './settings/resolve.js'
 import type { MlflowSecurityOptions, RequestHead } from '../types/index.js'
 
 const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify, options) => {
@@ -19,19 +19,19 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   // Everything that can be wrong is found before anything is added to the server.
   refuseSecondRegistration(server)
   const settings = resolveSettings(options, process.env)
-  const policy = createPolicy(settings)
-  const ancestors = compileFrameAncestors(settings.frameAncestors)
+  const { policy, ancestors } = compile(settings)
   if (!settings.disableSecurityMiddleware) refuseSecondCors(server)
 
   root.decorate('mlflowSecurity', Object.freeze({ settings, inspect: (request: RequestHead) => policy.inspect(request) }))
   const overrides = watchRoutes(server, settings.disableSecurityMiddleware ? checkOverride : checkRoute)
+  const decision = createDecision(root, settings, policy, overrides)
   announce(root, settings, policy)
   if (settings.disableSecurityMiddleware) return
 
   const headers = createHeaderHooks(settings, ancestors, overrides)
   root.addHook('onRequest', headers.setSecurityHeaders)
-  root.addHook('onRequest', createGuard(settings, policy, overrides))
-  await addCors(root, settings, policy)
+  root.addHook('onRequest', createGuard(decision, settings.reportOnly))
+  addCors(root, settings, policy)
   root.addHook('preParsing', headers.settleFrameOptions)
   if (headers.addFrameAncestors !== undefined) root.addHook('onSend', headers.addFrameAncestors)
 }

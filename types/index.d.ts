@@ -154,15 +154,18 @@ export interface MlflowSecurity {
   inspect (request: RequestHead): Verdict
 }
 
-/** `config: { mlflowSecurity: … }` of a route. */
-export type RouteConfig = false | {
+/** The checks that a route does without, and its own X-Frame-Options. */
+export interface RouteOverride {
   /** `false`: any Host may call this route. */
-  host?: false | undefined
+  readonly host?: false | undefined
   /** `false`: any site may call this route; for OAuth `form_post`, SAML and the like. */
-  origin?: false | undefined
+  readonly origin?: false | undefined
   /** X-Frame-Options of this route, in place of the setting and of `frameAncestors`. */
-  frameOptions?: FrameOptions | undefined
+  readonly frameOptions?: FrameOptions | undefined
 }
+
+/** `config: { mlflowSecurity: … }` of a route; `false` for no protection at all. */
+export type RouteConfig = false | RouteOverride
 
 /**
  * The message of the diagnostics channel `fastify-mlflow-security.refused`, and the fields of the log line. Values of

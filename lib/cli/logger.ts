@@ -1,5 +1,5 @@
 import type { FastifyServerOptions } from 'fastify'
-import { UsageError } from '../settings/errors.js'
+import { UsageError } from './usage-error.js'
 import { quote } from '../grammar/quote.js'
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']

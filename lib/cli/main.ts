@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { UsageError } from '../settings/errors.js'
+import { UsageError } from './usage-error.js'
 import { checkArguments } from './arguments.js'
 import { checkFlags, serveFlags } from './flags.js'
 import { help } from './help.js'
 import { loggerOptions } from './logger.js'
-import { serveOptions, settingOptions } from './options.js'
+import { serveOptions } from './options.js'
 
 type Print = (text: string) => void
 
@@ -42,9 +42,8 @@ async function runCheck (args: string[], print: Print): Promise<number> {
   const host = values['host-header']
   if (host === undefined) throw new UsageError("check needs --host-header VALUE; '' stands for a request without one. See --help.")
   const { options } = serveOptions(values, loggerOptions(values['log-level'], false))
-  const { check, inWords, refuseWrongGateway } = await import('./check.js')
-  refuseWrongGateway(options)
-  const answer = await check(settingOptions(values), values['static-prefix'], {
+  const { check, inWords } = await import('./check.js')
+  const answer = await check(options, {
     host, origin: values.origin, site: values['sec-fetch-site'], method: values.method ?? 'GET', path: values.path ?? '/'
   })
   print(values.json === true ? `${JSON.stringify(answer, null, 2)}\n` : `${inWords(answer)}\n`)

@@ -4,23 +4,14 @@ import { isIPv6 } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { FastifyServerOptions } from 'fastify'
 import { MAX_PORT, NO_PORT, parseAuthority } from '../grammar/authority.js'
-import { UsageError } from '../settings/errors.js'
+import { UsageError } from './usage-error.js'
 import type { GatewayOptions } from '../gateway.js'
 import { quote } from '../grammar/quote.js'
-import type { MlflowSecurityOptions } from '../../types/index.js'
+import { optionNames, settingOf } from '../settings/table.js'
 
-/** What `util.parseArgs` makes of the flags that name settings. */
-interface SettingValues {
-  readonly 'allowed-hosts'?: string[] | undefined
-  readonly 'cors-allowed-origins'?: string[] | undefined
-  readonly 'x-frame-options'?: string | undefined
-  readonly 'disable-security-middleware'?: boolean | undefined
-  readonly 'frame-ancestors'?: string[] | undefined
-  readonly 'report-only'?: boolean | undefined
-}
-
-/** The same of those of the gateway. */
-interface GatewayValues extends SettingValues {
+/** What `util.parseArgs` makes of the flags. Those of the settings come from the table, and have no types of their own. */
+interface GatewayValues {
+  readonly [flag: string]: unknown
   readonly upstream?: string | undefined
   readonly 'static-prefix'?: string | undefined
   readonly 'trust-proxy'?: string[] | undefined
@@ -38,17 +29,12 @@ const TRUSTED = 'It takes addresses and ranges: 127.0.0.1, 10.0.0.0/8, loopback.
 /** An address to listen on. */
 export interface ListenAddress { readonly host: string, readonly port: number }
 
-export function settingOptions (values: SettingValues): MlflowSecurityOptions {
-  const xFrameOptions = values['x-frame-options']
-  return {
-    allowedHosts: values['allowed-hosts'],
-    corsAllowedOrigins: values['cors-allowed-origins'],
-    // The plugin says what is wrong with the value, and knows the variable's name for it.
-    ...(xFrameOptions === undefined ? {} : { MLFLOW_SERVER_X_FRAME_OPTIONS: xFrameOptions }),
-    disableSecurityMiddleware: values['disable-security-middleware'],
-    frameAncestors: values['frame-ancestors'],
-    reportOnly: values['report-only']
-  }
+/** @returns the settings that have been given by flags, by option; the plugin says what is wrong with one */
+export function settingOptions (values: Readonly<Record<string, unknown>>): object {
+  return Object.fromEntries(optionNames.flatMap(option => {
+    const { flag } = settingOf(option)
+    return flag === undefined || values[flag] === undefined ? [] : [[option, values[flag]]]
+  }))
 }
 
 /** What the gateway is started with. */

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { overrideFrameAncestors } from '../rules/frame-ancestors.js'
+import { overrideFrameAncestors } from '../http/content-security-policy.js'
 import { varyByOrigin } from '../http/vary.js'
 import type { Upstream } from './options.js'
 

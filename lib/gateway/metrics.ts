@@ -2,12 +2,11 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Registry } from 'prom-client'
+import { CHANNEL } from '../hooks/report.js'
 import mlflowSecurity from '../index.js'
 import { loadOptional } from './optional.js'
 import { isAnsweredByUpstream } from './proxy.js'
 import type { Refusal, Settings } from '../../types/index.js'
-
-const REFUSED = 'fastify-mlflow-security.refused'
 
 /**
  * Counts what a gateway does, for Prometheus.
@@ -43,8 +42,8 @@ export async function addMetrics (gateway: FastifyInstance): Promise<Registry> {
   const count = (message: unknown): void => {
     if (isRefusal(message)) refusals.inc({ code: message.code, report_only: String(message.reportOnly) })
   }
-  subscribe(REFUSED, count)
-  gateway.addHook('onClose', () => { unsubscribe(REFUSED, count) })
+  subscribe(CHANNEL, count)
+  gateway.addHook('onClose', () => { unsubscribe(CHANNEL, count) })
   return registry
 }
 

@@ -25,9 +25,6 @@ export interface GatewayOptions extends MlflowSecurityOptions {
   tls?: Pick<SecureContextOptions, 'cert' | 'key' | 'passphrase'> | undefined
 }
 
-/** The methods that are passed on. */
-export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
-
 /** The MLflow server, as the proxy knows it. */
 export interface Upstream {
   /** `http://127.0.0.1:5000`, as the URL parser prints it. */

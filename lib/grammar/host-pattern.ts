@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { MAX_PORT, parseAddress, parseName } from './authority.js'
+import { EntryProblem, attempt } from './entry-problem.js'
 import { ANY_PORT } from './ports.js'
 
 /** What one entry of an allow-list says of the host. */
@@ -12,16 +13,6 @@ export type HostPattern =
   | { readonly kind: 'below', readonly parent: string }
   /** Any other `*`: what stands before the first, after the last, and between them. */
   | { readonly kind: 'glob', readonly first: string, readonly middle: readonly string[], readonly last: string }
-
-/** Why an entry of an allow-list is none, and what was probably meant. */
-export class EntryProblem extends Error {
-  readonly fix: string | undefined
-
-  constructor (reason: string, fix?: string) {
-    super(reason)
-    this.fix = fix
-  }
-}
 
 const OCTETS_THEN_WILDCARDS = /^((?:(?:0|[1-9][0-9]{0,2})\.){1,3})\*(?:\.\*)*$/
 const DIGITS_DOTS_AND_WILDCARDS = /^[.*]*[0-9][0-9.*]*$/
@@ -40,11 +31,9 @@ const OTHER_LIST = /["']|^\[[^:\]]*\]?$|^[^[:]*\]$/
  */
 export function withTrustedFix (problem: unknown, parse: (entry: string) => HostPattern): unknown {
   const isRight = (entry: string): boolean => {
-    try {
-      return entry === '@default' || !isTooWide(parse(entry))
-    } catch {
-      return false
-    }
+    if (entry === '@default') return true
+    const pattern = attempt(() => parse(entry))
+    return pattern !== undefined && !isTooWide(pattern)
   }
   if (!(problem instanceof EntryProblem) || problem.fix === undefined || problem.fix.split(',').every(isRight)) return problem
   return new EntryProblem(problem.message)

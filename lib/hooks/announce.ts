@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { isLoopback } from '../grammar/authority.js'
 import type { Policy } from '../policy/policy.js'
+import { nameOf } from '../settings/table.js'
 import type { Settings } from '../../types/index.js'
 
-const DISABLED = 'Security is disabled by disableSecurityMiddleware (MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE): ' +
+const DISABLED = `Security is disabled by ${nameOf('disableSecurityMiddleware')}: ` +
   'no Host or Origin is checked, no header is set'
 const REPORT_ONLY = 'reportOnly is on: what should be refused is logged and passes'
 

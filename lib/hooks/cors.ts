@@ -1,8 +1,8 @@
-import { promisify } from 'node:util'
 import cors from '@fastify/cors'
+import type { FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance, onRequestHookHandler, onSendHookHandler } from 'fastify'
 import { hangUpAfter } from './hang-up.js'
-import { isPreflight } from '../policy/policy.js'
+import { METHODS, isPreflight } from '../policy/methods.js'
 import type { Policy } from '../policy/policy.js'
 import { varyByOrigin } from '../http/vary.js'
 import type { Settings } from '../../types/index.js'
@@ -14,12 +14,10 @@ declare module 'fastify' {
   }
 }
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
-
 /** Adds `@fastify/cors` to the root instance, which `register` on an encapsulated one cannot. */
-export async function addCors (root: FastifyInstance, settings: Settings, policy: Policy): Promise<void> {
+export function addCors (root: FastifyInstance, settings: Settings, policy: Policy): void {
   const options = {
-    methods: METHODS,
+    methods: [...METHODS],
     ...settings.cors,
     // It takes every OPTIONS of an allowed Origin for a preflight: `answerPreflight` tells which one is.
     strictPreflight: false,
@@ -31,7 +29,8 @@ export async function addCors (root: FastifyInstance, settings: Settings, policy
       callback(null, policy.allowsOrigin(origin) && (policy.allowsAnyOrigin ? '*' : true))
     }
   }
-  await promisify(cors)(withoutRoutes(root), options)
+  root.decorateRequest('corsPreflightEnabled', false)
+  root.addHook('onRequest', corsHandler(options))
   root.addHook('onRequest', createPreflightAnswer(settings))
   root.addHook('onSend', keepVaryingByOrigin)
 }
@@ -44,13 +43,22 @@ const keepVaryingByOrigin: onSendHookHandler = function keepVaryingByOrigin (_re
 }
 
 /**
- * Its hook answers preflights where no route matches as well; the `OPTIONS *` route that it brings along would only keep
- * the app from having one, or a catch-all.
+ * Takes the onRequest handler of `@fastify/cors` without registering it. Registered, it would bring an `OPTIONS *` route along,
+ * which would keep the app from having one, or a catch-all; its handler answers preflights where no route matches as well.
+ *
+ * @throws TypeError where another version of `@fastify/cors` asks the instance for more than this
  */
-function withoutRoutes (root: FastifyInstance): FastifyInstance {
-  const facade: FastifyInstance = Object.create(root)
-  facade.options = () => facade
-  return facade
+function corsHandler (options: FastifyCorsOptions): onRequestHookHandler {
+  const handlers: onRequestHookHandler[] = []
+  const instance = {
+    decorateRequest () {},
+    addHook (_name: string, handler: onRequestHookHandler) { handlers.push(handler) },
+    options () {}
+  }
+  Reflect.apply(cors, undefined, [instance, options, () => {}])
+  const [handler] = handlers
+  if (handler === undefined || handlers.length > 1) throw new TypeError('This version of @fastify/cors has not one onRequest handler')
+  return handler
 }
 
 /** Answers preflights after `@fastify/cors` has set their headers; a bare OPTIONS is the app's own. */

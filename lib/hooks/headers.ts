@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler, onSendHookHandler, preParsingHookHandler } from 'fastify'
-import { overrideFrameAncestors } from '../rules/frame-ancestors.js'
-import type { FrameAncestors } from '../rules/frame-ancestors.js'
+import { overrideFrameAncestors } from '../http/content-security-policy.js'
+import type { FrameAncestorsEditor } from '../http/content-security-policy.js'
 import type { RouteOverrides } from './route-config.js'
 import type { FrameOptions, Settings } from '../../types/index.js'
 
@@ -22,7 +22,7 @@ export interface HeaderHooks {
 
 /** @param ancestors - `frameAncestors`, compiled */
 export function createHeaderHooks (
-  { xFrameOptions }: Settings, ancestors: FrameAncestors | undefined, overrides: RouteOverrides
+  { xFrameOptions }: Settings, ancestors: FrameAncestorsEditor | undefined, overrides: RouteOverrides
 ): HeaderHooks {
   const settled = new WeakSet<FastifyRequest>()
 

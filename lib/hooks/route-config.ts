@@ -1,15 +1,9 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
-import { invalidRouteConfig } from '../settings/errors.js'
+import { invalidRouteConfig } from './errors.js'
+import { hasRoutes } from './instance.js'
 import type { Lineage } from './instance.js'
-import { isCorsOptions } from '../settings/settings.js'
-import type { FrameOptions } from '../../types/index.js'
-
-/** What a route does without, and its own X-Frame-Options. */
-export interface RouteSettings {
-  readonly host: boolean
-  readonly origin: boolean
-  readonly frameOptions: FrameOptions | undefined
-}
+import { isCorsOptions } from '../settings/resolve.js'
+import type { RouteOverride } from '../../types/index.js'
 
 const ALLOWED = 'false, or an object with host: false, origin: false and frameOptions: "SAMEORIGIN", "DENY" or "NONE"'
 /** The `@fastify/cors` options that a route may have of its own: whose pages may call, and what a preflight is, the plugin decides. */
@@ -19,8 +13,8 @@ const PREFLIGHT_OPTIONS = [...CORS_OPTIONS, 'methods', 'allowedHeaders', 'maxAge
 const ALLOWED_CORS = 'false, or an object with the @fastify/cors option exposedHeaders; on a route for OPTIONS, where preflights go, also ' +
   'methods, allowedHeaders, maxAge, cacheControl (a string) and preflight'
 
-const NONE: RouteSettings = { host: false, origin: false, frameOptions: undefined }
-const UNPROTECTED: RouteSettings = { host: true, origin: true, frameOptions: 'NONE' }
+const NONE: RouteOverride = Object.freeze({})
+const UNPROTECTED: RouteOverride = Object.freeze({ host: false, origin: false, frameOptions: 'NONE' })
 
 /** What of a route is checked. */
 type Checked = Pick<RouteOptions, 'url' | 'method' | 'config'>
@@ -46,14 +40,14 @@ export interface RouteOverrides {
    * @returns the overrides of the route that the router matched, whatever the request's URL looks like. A route that
    *   was registered before the plugin was never checked: where its overrides are wrong, it has none, and says so.
    */
-  of (request: FastifyRequest): RouteSettings
+  of (request: FastifyRequest): RouteOverride
 }
 
 /** Checks routes while they are being registered; those that are there already are checked on their first request. */
 export function watchRoutes (
   { root, instances }: Lineage, check: (route: Checked) => void
 ): RouteOverrides {
-  let exist = /\([A-Z]+/.test(root.printRoutes())
+  let exist = hasRoutes(root)
   for (const instance of instances) {
     instance.addHook('onRoute', route => {
       check(route)
@@ -64,9 +58,9 @@ export function watchRoutes (
   return { of: request => exist ? routeSettings(request) : NONE }
 }
 
-const known = new WeakMap<object, RouteSettings>()
+const known = new WeakMap<object, RouteOverride>()
 
-function routeSettings (request: FastifyRequest): RouteSettings {
+function routeSettings (request: FastifyRequest): RouteOverride {
   const { config } = request.routeOptions
   if (config.mlflowSecurity === undefined && !('cors' in config)) return NONE
   const settings = known.get(config) ?? parseLate(request, config)
@@ -74,7 +68,7 @@ function routeSettings (request: FastifyRequest): RouteSettings {
   return settings
 }
 
-function parseLate (request: FastifyRequest, config: object): RouteSettings {
+function parseLate (request: FastifyRequest, config: object): RouteOverride {
   const { url = '', method } = request.routeOptions
   try {
     checkCors(url, method, config)
@@ -98,15 +92,15 @@ function checkCors (url: string, method: Checked['method'], config: object): voi
   if (!isAllowed || !isCorsOptions(cors)) throw invalidRouteConfig(url, 'cors', cors, ALLOWED_CORS)
 }
 
-function parseRouteConfig (url: string, config: object): RouteSettings {
+function parseRouteConfig (url: string, config: object): RouteOverride {
   if (!('mlflowSecurity' in config) || config.mlflowSecurity === undefined) return NONE
   const override = config.mlflowSecurity
   if (override === false) return UNPROTECTED
   if (!isOverride(override)) throw invalidRouteConfig(url, 'mlflowSecurity', override, ALLOWED)
-  return { host: override.host === false, origin: override.origin === false, frameOptions: override.frameOptions }
+  return Object.freeze({ ...override })
 }
 
-function isOverride (value: unknown): value is { host?: false, origin?: false, frameOptions?: FrameOptions } {
+function isOverride (value: unknown): value is RouteOverride {
   return isObject(value) && Object.entries(value).every(isAllowed)
 }
 

@@ -2,18 +2,13 @@ import { parseAuthority } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import { compileHostRules } from '../rules/host-rules.js'
 import { memoize } from './memo.js'
+import { isPreflight, isSafe } from './methods.js'
 import { isAt, isWebScheme, parseOrigin } from '../grammar/origin.js'
 import type { Origin } from '../grammar/origin.js'
 import { compileOriginRules } from '../rules/origin-rules.js'
 import { createRefusals } from './refusals.js'
 import { describeConflict, hostValue } from '../grammar/request-target.js'
-import type { Allowed, AllowedRule, CrossOrigin, HostMalformed, HostNotAllowed, RequestHead, Settings, Verdict } from '../../types/index.js'
-
-/** The checks that a request's route does without. */
-export interface Exemption {
-  readonly host: boolean
-  readonly origin: boolean
-}
+import type { Allowed, AllowedRule, CrossOrigin, HostMalformed, HostNotAllowed, RequestHead, RouteOverride, Settings, Verdict } from '../../types/index.js'
 
 /** The settings, compiled into decisions on requests. It knows nothing of Fastify. */
 export interface Policy {
@@ -26,8 +21,9 @@ export interface Policy {
    *
    * @param effectiveHost - the host by which the client knows the server, where that is not the Host header: a
    *   trusted proxy's X-Forwarded-Host. Both must be allowed, for a rebound page can write that header itself.
+   * @param override - the checks that the request's route does without
    */
-  inspect (request: RequestHead, effectiveHost?: string, exempt?: Exemption): Verdict
+  inspect (request: RequestHead, effectiveHost?: string, override?: RouteOverride): Verdict
   /** `corsAllowedOrigins` has `*`. */
   readonly allowsAnyOrigin: boolean
   /** Whether pages of this Origin may read answers; `undefined`, the server's own page among them, needs no leave. */
@@ -50,7 +46,7 @@ type OriginFacts =
   | { readonly listed: boolean, readonly origin: undefined, readonly refusal: undefined }
   | { readonly listed: boolean, readonly origin: Origin, readonly refusal: CrossOrigin }
 
-const NO_EXEMPTION: Exemption = Object.freeze({ host: false, origin: false })
+const NO_OVERRIDE: RouteOverride = Object.freeze({})
 
 const allowedBy = (rule: AllowedRule): Allowed => Object.freeze({ allowed: true, rule })
 const DISABLED = allowedBy('disabled')
@@ -64,7 +60,7 @@ const EXEMPT_ROUTE = allowedBy('exempt-route')
 /**
  * Compiles the settings.
  *
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the wrong entry and its fix
+ * @throws SettingProblem with the wrong entry and its fix
  */
 export function createPolicy (settings: Settings): Policy {
   const hostRules = compileHostRules(settings.allowedHosts)
@@ -94,24 +90,24 @@ export function createPolicy (settings: Settings): Policy {
     return (allowed && !hostRules.allowsEverything) || authority.kind !== 'name' || authority.host === 'localhost'
   }
 
-  function inspect (request: RequestHead, effectiveHost = hostValue(request), exempt = NO_EXEMPTION): Verdict {
+  function inspect (request: RequestHead, effectiveHost = hostValue(request), override = NO_OVERRIDE): Verdict {
     const value = hostValue(request)
     const conflict = describeConflict(request, value)
     const host = conflict === undefined ? hostFacts(value) : unknownHost
     const effective = effectiveHost === value ? host : hostFacts(effectiveHost)
-    if (!exempt.host) {
+    if (override.host !== false) {
       if (!host.allowed) return host.refusal ?? refusals.host('Host', value, undefined, conflict)
       if (!effective.allowed) return refusals.host('X-Forwarded-Host', effectiveHost, effective.authority)
     }
-    return inspectOrigin(request, host, effective, exempt)
+    return inspectOrigin(request, host, effective, override)
   }
 
   // The order is the rule: the allow-list, the server's own page, requests without an Origin, and nothing else.
-  function inspectOrigin (request: RequestHead, host: HostFacts, effective: HostFacts, exempt: Exemption): Verdict {
+  function inspectOrigin (request: RequestHead, host: HostFacts, effective: HostFacts, override: RouteOverride): Verdict {
     const { method, headers } = request
     const preflight = isPreflight(request)
     if (!preflight && isSafe(method) && headers.upgrade === undefined) return SAFE_METHOD
-    if (exempt.origin) return EXEMPT_ROUTE
+    if (override.origin === false) return EXEMPT_ROUTE
     if (originRules.allowsEverything) return ANY_ORIGIN
     const site = headers['sec-fetch-site']
     if (headers.origin === undefined) {
@@ -141,14 +137,4 @@ export function createPolicy (settings: Settings): Policy {
     allowsAnyOrigin: originRules.allowsEverything,
     allowsOrigin: origin => origin !== undefined && originFacts(origin).listed
   }
-}
-
-/** RFC 9110 §9.2.1, as far as the Fetch standard lets a page send these without asking first. */
-function isSafe (method: string | undefined): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE'
-}
-
-/** A CORS-preflight request (the Fetch standard, §4.9). */
-export function isPreflight ({ method, headers }: RequestHead): boolean {
-  return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
 }

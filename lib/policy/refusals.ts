@@ -1,19 +1,17 @@
 import { formatAuthority } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import type { HostRules } from '../rules/host-rules.js'
-import { DEFAULT_ALLOWED_HOSTS } from '../rules/host-rules.js'
 import type { Origin } from '../grammar/origin.js'
-import { DEFAULT_CORS_ALLOWED_ORIGINS } from '../rules/origin-rules.js'
 import { defaultPort, isAt, isWebScheme } from '../grammar/origin.js'
 import { quote } from '../grammar/quote.js'
+import { isDefaultList } from '../settings/defaults.js'
+import type { NamedList } from '../settings/defaults.js'
+import { nameOf } from '../settings/table.js'
 import type { CrossOrigin, HostMalformed, HostNotAllowed, Settings } from '../../types/index.js'
 
 // MLflow's own sentences: people search for them.
 const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
 const CROSS_ORIGIN = 'Cross-origin request blocked'
-
-const ADD_TO_HOSTS = 'to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS)'
-const ADD_TO_ORIGINS = 'to corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS)'
 
 /** The refusing verdicts, frozen: each says what came and what would allow it. */
 export interface Refusals {
@@ -32,8 +30,8 @@ export interface Refusals {
 }
 
 export function createRefusals (settings: Settings, hostRules: HostRules): Refusals {
-  const addHost = advice(settings.allowedHosts, DEFAULT_ALLOWED_HOSTS, ADD_TO_HOSTS)
-  const addOrigin = advice(settings.corsAllowedOrigins, DEFAULT_CORS_ALLOWED_ORIGINS, ADD_TO_ORIGINS)
+  const addHost = advice('allowedHosts', settings)
+  const addOrigin = advice('corsAllowedOrigins', settings)
 
   return {
     host (header, value, authority, conflict) {
@@ -70,9 +68,9 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
 }
 
 /** An explicit list replaces the default: who follows the advice must not lose localhost by it. */
-function advice (entries: readonly string[], defaults: readonly string[], where: string): (entry: string) => string {
-  const isDefault = entries.length === defaults.length && defaults.every((entry, i) => entries[i] === entry)
-  return entry => `Add ${quote(entry)} ${where}.${isDefault ? ` To keep the default list as well: ${quote(`@default,${entry}`)}.` : ''}`
+function advice (list: NamedList, settings: Settings): (entry: string) => string {
+  const isDefault = isDefaultList(list, settings[list])
+  return entry => `Add ${quote(entry)} to ${nameOf(list)}.${isDefault ? ` To keep the default list as well: ${quote(`@default,${entry}`)}.` : ''}`
 }
 
 function malformed (header: string, value: string, conflict: string | undefined): HostMalformed {
@@ -114,8 +112,8 @@ function explainOwnName (origin: Origin, host: Authority, hostRules: HostRules, 
       'port: let it pass the Host on as it came (nginx: proxy_set_header Host $http_host).'
   }
   return hostRules.allowsEverything
-    ? 'is the server\'s own only if nobody has rebound the name, and host validation is off: name the hosts in allowedHosts ' +
-      '(MLFLOW_SERVER_ALLOWED_HOSTS) in place of "*".'
+    ? 'is the server\'s own only if nobody has rebound the name, and host validation is off: name the hosts in ' +
+      `${nameOf('allowedHosts')} in place of "*".`
     : `is on a Host that is not allowed itself. If it is the server's own page: ${addHost(hostRules.entryFor(host))}`
 }
 

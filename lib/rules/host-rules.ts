@@ -1,15 +1,13 @@
 import { NO_PORT, formatAuthority, formatHost } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import { AuthorityMatcher } from './authority-matcher.js'
-import { invalidOption } from '../settings/errors.js'
-import { EntryProblem, isTooWide, parseHostPattern, refuseOtherList, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
+import { EntryProblem } from '../grammar/entry-problem.js'
+import { isTooWide, parseHostPattern, refuseOtherList, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
 import type { HostPattern } from '../grammar/host-pattern.js'
 import { ANY_PORT } from '../grammar/ports.js'
-
-/** What `@default` stands for in `allowedHosts`: this machine and private networks, none of which DNS rebinding can name. */
-export const DEFAULT_ALLOWED_HOSTS: readonly string[] = Object.freeze([
-  'localhost', '*.localhost', '127.0.0.0/8', '::1', '0.0.0.0', '::', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'
-])
+import { absoluteAuthority } from '../grammar/request-target.js'
+import { parseEntryOf } from '../settings/problem.js'
+import { nameOf } from '../settings/table.js'
 
 /** `allowedHosts`, compiled. */
 export interface HostRules {
@@ -25,19 +23,19 @@ export interface HostRules {
  * Compiles the entries of `allowedHosts` (the README's table of entries).
  *
  * @param entries - trimmed, none empty, `@default` already replaced
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the entry and its fix
+ * @throws SettingProblem with the entry and its fix
  */
 export function compileHostRules (entries: readonly string[]): HostRules {
   const matcher = new AuthorityMatcher()
   const warnings: string[] = []
   const allowsEverything = entries.includes('*')
   if (allowsEverything) {
-    warnings.push('allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS) has "*": host validation is off, DNS rebinding is not stopped')
+    warnings.push(`${nameOf('allowedHosts')} has "*": host validation is off, DNS rebinding is not stopped`)
   }
   for (const entry of entries) {
     if (entry === '*') continue
-    const { pattern, port } = parseHostEntry(entry)
-    if (isTooWide(pattern)) warnings.push(`allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS) has ${JSON.stringify(entry)}: anyone can register a name that it allows`)
+    const { pattern, port } = parseEntryOf('allowedHosts', entry, parseHostEntry)
+    if (isTooWide(pattern)) warnings.push(`${nameOf('allowedHosts')} has ${JSON.stringify(entry)}: anyone can register a name that it allows`)
     matcher.add(pattern, port)
   }
   return {
@@ -61,7 +59,7 @@ function parseHostEntry (entry: string): HostEntry {
   try {
     return parseEntry(entry)
   } catch (error) {
-    throw invalidOption('allowedHosts', entry, withTrustedFix(error, fix => parseEntry(fix).pattern))
+    throw withTrustedFix(error, fix => parseEntry(fix).pattern)
   }
 }
 
@@ -74,7 +72,7 @@ function parseEntry (entry: string): HostEntry {
 }
 
 function refuseURL (entry: string): void {
-  const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(entry)?.[1]
+  const authority = absoluteAuthority(entry)
   if (authority !== undefined) throw new EntryProblem('is a URL, not a host', authority.replace(/.*@/, ''))
   if (entry.startsWith('@')) throw new EntryProblem('is no list that has a name', '@default')
 }

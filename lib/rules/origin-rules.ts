@@ -1,14 +1,13 @@
 import { isIPv6 } from 'node:net'
 import { AuthorityMatcher } from './authority-matcher.js'
-import { invalidOption } from '../settings/errors.js'
-import { EntryProblem, isTooWide, parseGlob, parseHostPattern, refuseOtherList, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
+import { EntryProblem } from '../grammar/entry-problem.js'
+import { isTooWide, parseGlob, parseHostPattern, refuseOtherList, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
 import type { HostPattern } from '../grammar/host-pattern.js'
 import { defaultPort, isWebScheme } from '../grammar/origin.js'
 import type { Origin } from '../grammar/origin.js'
 import { ANY_PORT } from '../grammar/ports.js'
-
-/** What `@default` stands for in `corsAllowedOrigins`: pages of this machine. */
-export const DEFAULT_CORS_ALLOWED_ORIGINS: readonly string[] = Object.freeze(['localhost:*'])
+import { parseEntryOf } from '../settings/problem.js'
+import { nameOf } from '../settings/table.js'
 
 /** `corsAllowedOrigins`, compiled. */
 export interface OriginRules {
@@ -32,15 +31,15 @@ const SCHEME_AND_REST = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i
  * Compiles the entries of `corsAllowedOrigins` (the README's table of entries).
  *
  * @param entries - trimmed, none empty, `@default` already replaced
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the entry and its fix
+ * @throws SettingProblem with the entry and its fix
  */
 export function compileOriginRules (entries: readonly string[]): OriginRules {
   const schemes = new Map<string, AuthorityMatcher>()
   const warnings: string[] = []
   for (const entry of entries) {
-    const parsed = parseEntry(entry)
+    const parsed = parseEntryOf('corsAllowedOrigins', entry, parseEntry)
     const warning = warningFor(entry, parsed)
-    if (warning !== undefined) warnings.push(`corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) has ${JSON.stringify(entry)}: ${warning}`)
+    if (warning !== undefined) warnings.push(`${nameOf('corsAllowedOrigins')} has ${JSON.stringify(entry)}: ${warning}`)
     for (const { scheme, pattern, port } of parsed) {
       const matcher = schemes.get(scheme) ?? new AuthorityMatcher()
       matcher.add(pattern, port)
@@ -57,11 +56,7 @@ export function compileOriginRules (entries: readonly string[]): OriginRules {
 
 function parseEntry (entry: string): OriginEntry[] {
   if (entry === '*' || entry === 'null') return []
-  try {
-    return LOCAL.test(entry) ? localEntries(entry.endsWith('*')) : [parseOriginEntry(entry)]
-  } catch (error) {
-    throw invalidOption('corsAllowedOrigins', entry, error)
-  }
+  return LOCAL.test(entry) ? localEntries(entry.endsWith('*')) : [parseOriginEntry(entry)]
 }
 
 /** `localhost:*` and `localhost`: this machine by http and https, on any port or the default one. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createPolicy } from '../../lib/policy/policy.js'
-import { resolveSettings } from '../../lib/settings/settings.js'
+import { resolveSettings } from '../../lib/settings/resolve.js'
 import type { AllowedRule, MlflowSecurityOptions, RequestHead } from '../../types/index.js'
 
 type Headers = Record<string, string>
@@ -186,18 +186,18 @@ t.test('behind a trusted proxy both hosts must be allowed, and the page is on th
 t.test('an exempt route skips its check and no other', async t => {
   const { inspect } = policy()
   const evil = { host: 'evil.com', origin: 'http://evil.com' }
-  t.match(inspect(GET({ host: 'a b' }), undefined, { host: true, origin: false }), { rule: 'safe-method' })
-  t.match(inspect(POST(evil), undefined, { host: true, origin: false }), {
+  t.match(inspect(GET({ host: 'a b' }), undefined, { host: false }), { rule: 'safe-method' })
+  t.match(inspect(POST(evil), undefined, { host: false }), {
     check: 'origin',
     message: 'Cross-origin request blocked: Origin "http://evil.com" is on a Host that is not allowed itself. If it is the server\'s own page: ' +
       'Add "evil.com" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS). To keep the default list as well: "@default,evil.com". Another page needs an entry. ' +
       'Add "http://evil.com" to corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). To keep the default list as well: "@default,http://evil.com".'
   })
-  t.match(inspect(POST({ host: 'evil.com' }), undefined, { host: true, origin: false }), { rule: 'no-origin' })
-  t.match(inspect(POST(evil), undefined, { host: false, origin: true }), { check: 'host' })
-  t.match(inspect(POST({ ...evil, host: 'localhost' }), undefined, { host: false, origin: true }), { rule: 'exempt-route' })
-  t.match(inspect(POST(evil), undefined, { host: true, origin: true }), { rule: 'exempt-route' })
-  t.match(inspect(POST({ origin: 'http://localhost' }), '', { host: true, origin: false }), { rule: 'listed-origin' })
+  t.match(inspect(POST({ host: 'evil.com' }), undefined, { host: false }), { rule: 'no-origin' })
+  t.match(inspect(POST(evil), undefined, { origin: false }), { check: 'host' })
+  t.match(inspect(POST({ ...evil, host: 'localhost' }), undefined, { origin: false }), { rule: 'exempt-route' })
+  t.match(inspect(POST(evil), undefined, { host: false, origin: false }), { rule: 'exempt-route' })
+  t.match(inspect(POST({ origin: 'http://localhost' }), '', { host: false }), { rule: 'listed-origin' })
 })
 
 t.test('who may read answers', async t => {

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { parseAuthority } from '../../lib/grammar/authority.js'
-import { DEFAULT_ALLOWED_HOSTS, compileHostRules } from '../../lib/rules/host-rules.js'
+import { compileHostRules } from '../../lib/rules/host-rules.js'
+import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
+import { codedErrors } from '../../lib/settings/errors.js'
 
 function allows (entries: readonly string[], host: string): boolean {
   const authority = parseAuthority(host)
@@ -61,8 +63,8 @@ t.test('the default list is this machine and private networks', async t => {
   const allowed = ['localhost', 'a.localhost:5000', '127.0.0.1', '127.9.9.9', '[::1]', '0.0.0.0:5000', '[::]', '10.0.0.1', '172.16.0.1', '172.31.255.255',
     '192.168.0.1', '[fc00::1]', '[fdff::1]']
   const refused = ['company.com', 'localhost.evil.com', '8.8.8.8', '172.32.0.1', '172.15.0.1', '192.167.0.1', '[fe80::1]', '[2001:db8::1]', '10.evil.com']
-  for (const host of allowed) t.ok(allows(DEFAULT_ALLOWED_HOSTS, host), host)
-  for (const host of refused) t.notOk(allows(DEFAULT_ALLOWED_HOSTS, host), host)
+  for (const host of allowed) t.ok(allows(DEFAULT_LISTS.allowedHosts, host), host)
+  for (const host of refused) t.notOk(allows(DEFAULT_LISTS.allowedHosts, host), host)
 })
 
 t.test('one entry among many allows, on each of its ports', async t => {
@@ -150,12 +152,12 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['xn--a.ü', /./]
   ]
   for (const [entry, reason, fix] of cases) {
-    t.throws(() => compileHostRules(['localhost', entry]), {
+    t.throws(() => codedErrors(() => compileHostRules(['localhost', entry])), {
       code: 'FST_MLFLOW_SECURITY_INVALID_OPTION',
       message: reason
     }, entry)
     let message = ''
-    try { compileHostRules([entry]) } catch (error) { message = error instanceof Error ? error.message : '' }
+    try { codedErrors(() => compileHostRules([entry])) } catch (error) { message = error instanceof Error ? error.message : '' }
     t.match(message, /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): "/, `${entry}: names option, variable and flag`)
     t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1], fix, `${entry}: the fix`)
   }

@@ -2,15 +2,15 @@ import fastifyEnv from '@fastify/env'
 import envSchema from 'env-schema'
 import t from 'tap'
 import mlflowSecurity, { fastifyMlflowSecurity, mlflowSecuritySchema } from '../../lib/index.js'
-import { DEFAULT_ALLOWED_HOSTS } from '../../lib/rules/host-rules.js'
-import { resolveSettings } from '../../lib/settings/settings.js'
+import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
+import { resolveSettings } from '../../lib/settings/resolve.js'
 import type { MlflowSecurityOptions, Settings } from '../../types/index.js'
 import { createApp } from '../fixtures/server.js'
 
 type Environment = Record<string, string | undefined>
 
 const DEFAULTS: Settings = {
-  allowedHosts: DEFAULT_ALLOWED_HOSTS,
+  allowedHosts: DEFAULT_LISTS.allowedHosts,
   corsAllowedOrigins: ['localhost:*'],
   xFrameOptions: 'SAMEORIGIN',
   disableSecurityMiddleware: false,
@@ -44,7 +44,7 @@ t.test('settings by option, by documented variable, as an option by that name', 
     ['variable as an option', { MLFLOW_SERVER_ALLOWED_HOSTS: 'a' }, { MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, { allowedHosts: ['a'] }],
     ['option before variable as an option', { allowedHosts: 'a', MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, {}, { allowedHosts: ['a'] }],
     ['empty variable as an option', { MLFLOW_SERVER_ALLOWED_HOSTS: '' }, { MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, { allowedHosts: ['b'] }],
-    ['@default', { allowedHosts: '@default,a' }, {}, { allowedHosts: [...DEFAULT_ALLOWED_HOSTS, 'a'] }],
+    ['@default', { allowedHosts: '@default,a' }, {}, { allowedHosts: [...DEFAULT_LISTS.allowedHosts, 'a'] }],
     ['@default of origins', { corsAllowedOrigins: ['https://a', '@default'] }, {}, { corsAllowedOrigins: ['https://a', 'localhost:*'] }],
     ['origins by variable', {}, { MLFLOW_SERVER_CORS_ALLOWED_ORIGINS: 'https://a,https://b' }, { corsAllowedOrigins: ['https://a', 'https://b'] }],
     ['frames', { xFrameOptions: 'DENY' }, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'NONE' }, { xFrameOptions: 'DENY' }],

@@ -1,0 +1,17 @@
+import { createError } from '@fastify/error'
+
+// Errors that a request can cause capture no stack, so that a flood of them stays cheap.
+const gatewayError = (code: string, message: string, statusCode: number) => createError(code, message, statusCode, Error, false)
+
+export const UpstreamUnreachableError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE',
+  'The MLflow server behind this gateway cannot be reached, or gives no answer that makes sense. Is it running? The gateway\'s log says more.', 502)
+export const UpstreamTimeoutError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_TIMEOUT',
+  'The MLflow server behind this gateway has not answered in time. The limit is upstreamTimeout (--upstream-timeout).', 504)
+export const LoopError = gatewayError('FST_MLFLOW_SECURITY_LOOP',
+  'The upstream of this gateway leads back to it. upstream (MLFLOW_TRACKING_URI, --upstream) has to name the MLflow server itself.', 508)
+export const AmbiguousPathError = gatewayError('FST_MLFLOW_SECURITY_AMBIGUOUS_PATH',
+  'A path that does not begin with one slash, or has a backslash, a "#" or a segment of dots, is not passed on: others would read another path.', 400)
+export const BodyNotAllowedError = gatewayError('FST_MLFLOW_SECURITY_BODY_NOT_ALLOWED',
+  'A GET or HEAD request with a body cannot be passed on. Send its parameters in the query.', 400)
+
+export const MissingDependencyError = createError<[string]>('FST_MLFLOW_SECURITY_MISSING_DEPENDENCY', '%s', 500)
