@@ -170,7 +170,8 @@ t.test("an app's own OPTIONS * is not taken for @fastify/cors", async t => {
 
 t.test('a Fastify that lists its encapsulated instances elsewhere is refused, so that none of them goes unseen', async t => {
   const unknown: FastifyInstance = Object.create(createApp(t).app)
-  t.throws(() => refuseSecondCors({ root: unknown, instances: [unknown] }), /This version of Fastify does not list its encapsulated instances/)
+  const message = /This version of Fastify does not list its encapsulated instances/
+  t.throws(() => refuseSecondCors({ root: unknown, instances: [unknown] }), { message })
 })
 
 t.test('fastify-cli: flags reach the plugin, and the whole server is protected', async t => {
