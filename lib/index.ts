@@ -19,13 +19,14 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   // Everything that can be wrong is found before anything is added to the server.
   refuseSecondRegistration(server)
   const settings = resolveSettings(options, process.env)
-  const { policy, ancestors } = compile(settings)
+  const compiled = compile(settings)
+  const { policy, ancestors } = compiled
   if (!settings.disableSecurityMiddleware) refuseSecondCors(server)
 
   root.decorate('mlflowSecurity', Object.freeze({ settings, inspect: (request: RequestHead) => policy.inspect(request) }))
   const overrides = watchRoutes(server, settings.disableSecurityMiddleware ? checkOverride : checkRoute)
   const decision = createDecision(root, settings, policy, overrides)
-  announce(root, settings, policy)
+  await announce(root, settings, compiled)
   if (settings.disableSecurityMiddleware) return
 
   const headers = createHeaderHooks(settings, ancestors, overrides)

@@ -18,6 +18,10 @@ export interface Question {
   readonly host: string
   readonly origin: string | undefined
   readonly site: string | undefined
+  /** The request has a Cookie, whichever. */
+  readonly cookie?: boolean
+  /** The request is known to have come by https. */
+  readonly https?: boolean
   readonly method: string
   readonly path: string
 }
@@ -74,6 +78,7 @@ async function ask (options: GatewayOptions, method: Method, { path, ...question
       // `inject` would tidy the path up, and put a Host where there is none.
       rewriteUrl (raw) {
         raw.headers = headersOf(question)
+        Object.assign(raw.socket, { encrypted: question.https === true })
         return path
       }
     }
@@ -91,8 +96,13 @@ async function ask (options: GatewayOptions, method: Method, { path, ...question
   return asked
 }
 
-function headersOf ({ host, origin, site }: Omit<Question, 'path'>): IncomingHttpHeaders {
-  return { host, ...(origin === undefined ? {} : { origin }), ...(site === undefined ? {} : { 'sec-fetch-site': site }) }
+function headersOf ({ host, origin, site, cookie }: Omit<Question, 'path'>): IncomingHttpHeaders {
+  return {
+    host,
+    ...(origin === undefined ? {} : { origin }),
+    ...(site === undefined ? {} : { 'sec-fetch-site': site }),
+    ...(cookie === true ? { cookie: 'session=1' } : {})
+  }
 }
 
 type Method = typeof METHODS[number]

@@ -64,6 +64,8 @@ export const requestFlags = {
   origin: { type: 'string', value: 'VALUE', help: 'Its Origin header' },
   method: { type: 'string', value: 'METHOD', help: 'Its method', byDefault: 'GET' },
   'sec-fetch-site': { type: 'string', value: 'VALUE', help: 'Its Sec-Fetch-Site header' },
+  cookie: { type: 'boolean', help: 'It has a Cookie' },
+  https: { type: 'boolean', help: 'It has come by https, as it does with --cert' },
   path: { type: 'string', value: 'PATH', help: 'Its path', byDefault: '/' },
   json: { type: 'boolean', help: 'Print the verdict as JSON' }
 } as const satisfies Flags

@@ -44,7 +44,13 @@ async function runCheck (args: string[], print: Print): Promise<number> {
   const { options } = serveOptions(values, loggerOptions(values['log-level'], false))
   const { check, inWords } = await import('./check.js')
   const answer = await check(options, {
-    host, origin: values.origin, site: values['sec-fetch-site'], method: values.method ?? 'GET', path: values.path ?? '/'
+    host,
+    origin: values.origin,
+    site: values['sec-fetch-site'],
+    cookie: values.cookie === true,
+    https: values.https === true || options.tls !== undefined,
+    method: values.method ?? 'GET',
+    path: values.path ?? '/'
   })
   print(values.json === true ? `${JSON.stringify(answer, null, 2)}\n` : `${inWords(answer)}\n`)
   return answer.allowed ? 0 : REFUSED

@@ -22,6 +22,7 @@ const PORT = /^[0-9]{1,5}$/
 const NOT_IN_AN_AUTHORITY = /[/@\s]/
 const CIDR = /^([^/]+)\/([0-9]{1,3})$/
 const RANGE_WITH_PORT = /^(.+\/[0-9]{1,3}):(?:[0-9]+|\*)$/
+const WORD_FOR_EVERYTHING = /^(?:all|any|auto|true)$/i
 // A list as JSON or a shell has it, or what commas have left of one: `["a.com"`, `'a.com'`, `[a.com]`. No IPv6 address.
 const OTHER_LIST = /["']|^\[[^:\]]*\]?$|^[^[:]*\]$/
 
@@ -39,8 +40,16 @@ export function withTrustedFix (problem: unknown, parse: (entry: string) => Host
   return new EntryProblem(problem.message)
 }
 
-/** @throws EntryProblem where the entry has the quotes or the brackets of another kind of list */
+/** @throws EntryProblem where the entry is another tool's word for everything */
+export function refuseWordForEverything (entry: string): void {
+  if (WORD_FOR_EVERYTHING.test(entry)) throw new EntryProblem('is a word that other tools have for everything', '*')
+}
+
+/** @throws EntryProblem where the entry has the quotes, the brackets or the separators of another kind of list */
 export function refuseOtherList (entry: string): void {
+  if (/[;|]/.test(entry)) {
+    throw new EntryProblem('has ";" or "|"; a list is entries with commas between them', entry.split(/[;|\s]+/).filter(piece => piece !== '').join(','))
+  }
   if (!OTHER_LIST.test(entry)) return
   throw new EntryProblem('has quotes or brackets; a list is entries with commas between them', entry.replace(/["'[\]\s]/g, ''))
 }
@@ -176,12 +185,15 @@ function parseOctets (text: string): HostPattern {
  * `localhost` are reserved (RFC 6761 §6.3).
  */
 export function isTooWide (pattern: HostPattern): boolean {
-  if (pattern.kind !== 'below' && pattern.kind !== 'glob') return false
-  const parent = pattern.kind === 'below' ? pattern.parent : parentOf(pattern.last)
-  return !parent.includes('.') && parent !== 'localhost'
+  const parent = wildcardParent(pattern)
+  return parent !== undefined && !parent.includes('.') && parent !== 'localhost'
 }
 
-function parentOf (name: string): string {
-  const dot = name.indexOf('.')
-  return dot === -1 ? '' : name.slice(dot + 1)
+/**
+ * @returns the name right above the label of the last wildcard: `company.com` for `*.company.com` and `a*b.company.com`; empty where
+ *   there is none, `undefined` where the pattern has no wildcard
+ */
+export function wildcardParent (pattern: HostPattern): string | undefined {
+  if (pattern.kind === 'below') return pattern.parent
+  return pattern.kind === 'glob' ? pattern.last.slice(pattern.last.indexOf('.') + 1 || pattern.last.length) : undefined
 }

@@ -32,7 +32,7 @@ export function describeConflict (request: RequestHead, host: string): string | 
   const { headers, rawHeaders } = request
   const url = request.originalUrl ?? request.url // Fastify's `rewriteUrl` keeps the one that came
   if (rawHeaders !== undefined) {
-    if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has more headers than Node keeps'
+    if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has a thousand headers or more, of which Node may have dropped some'
     if (hasTwoHosts(rawHeaders)) return 'the request has two Host headers'
   }
   if (headers.host !== undefined && headers.host !== host && !isSameAuthority(headers.host, host)) {

@@ -3,6 +3,7 @@ import type { FrameAncestorsEditor } from '../http/content-security-policy.js'
 import { createPolicy } from '../policy/policy.js'
 import type { Policy } from '../policy/policy.js'
 import { compileFrameAncestors } from '../rules/frame-ancestors.js'
+import type { Wildcard } from '../rules/wildcards.js'
 import { codedErrors } from '../settings/errors.js'
 import type { Settings } from '../../types/index.js'
 
@@ -11,13 +12,19 @@ export interface Compiled {
   readonly policy: Policy
   /** `undefined` where `frameAncestors` names nobody. */
   readonly ancestors: FrameAncestorsEditor | undefined
+  /** The wildcards of all lists. */
+  readonly wildcards: readonly Wildcard[]
 }
 
 /** @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the wrong entry and its fix */
 export function compile (settings: Settings): Compiled {
   return codedErrors(() => {
     const policy = createPolicy(settings)
-    const directive = compileFrameAncestors(settings.frameAncestors)
-    return { policy, ancestors: directive === undefined ? undefined : createFrameAncestorsEditor(directive) }
+    const { directive, wildcards } = compileFrameAncestors(settings.frameAncestors)
+    return {
+      policy,
+      ancestors: directive === undefined ? undefined : createFrameAncestorsEditor(directive),
+      wildcards: [...policy.wildcards, ...wildcards]
+    }
   })
 }

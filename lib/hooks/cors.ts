@@ -26,7 +26,7 @@ export function addCors (root: FastifyInstance, settings: Settings, policy: Poli
     credentials: !policy.allowsAnyOrigin,
     // A function, even for "*": a request without an Origin gets no CORS header.
     origin: (origin: string | undefined, callback: (error: null, allowed: boolean | '*') => void) => {
-      callback(null, policy.allowsOrigin(origin) && (policy.allowsAnyOrigin ? '*' : true))
+      callback(null, policy.corsAccess(origin) !== 'none' && (policy.allowsAnyOrigin ? '*' : true))
     }
   }
   root.decorateRequest('corsPreflightEnabled', false)

@@ -32,10 +32,10 @@ export function createDecision (root: FastifyInstance, settings: Settings, polic
   const decision = Object.freeze({
     overrideOf,
     verdictOn (request: FastifyRequest): Verdict {
-      const verdict = policy.inspect(request.raw, request.host)
+      const verdict = policy.inspect(request.raw, request)
       if (verdict.allowed) return verdict
       const override = overrideOf(request)
-      return override.host === false || override.origin === false ? policy.inspect(request.raw, request.host, override) : verdict
+      return override.host === false || override.origin === false ? policy.inspect(request.raw, request, override) : verdict
     }
   })
   decisions.set(root.server, decision)

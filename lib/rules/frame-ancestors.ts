@@ -1,26 +1,40 @@
 import { EntryProblem } from '../grammar/entry-problem.js'
 import type { HostPattern } from '../grammar/host-pattern.js'
-import { defaultPort } from '../grammar/origin.js'
+import { defaultPort, isWebScheme } from '../grammar/origin.js'
 import { ANY_PORT } from '../grammar/ports.js'
 import { parseEntryOf } from '../settings/problem.js'
 import { parseOriginEntry } from './origin-rules.js'
+import { wildcardsOf } from './wildcards.js'
+import type { Wildcard } from './wildcards.js'
+
+/** `frameAncestors`, compiled. */
+export interface FrameAncestors {
+  /** `frame-ancestors 'self' https://notebook.company.com`, or `undefined` where there are no entries. */
+  readonly directive: string | undefined
+  readonly wildcards: readonly Wildcard[]
+}
 
 /**
  * Compiles `frameAncestors` into the `frame-ancestors` directive (CSP Level 3 §6.4.2), the server's own origin first.
  *
  * @param entries - trimmed, none empty; none at all for no directive
- * @returns `frame-ancestors 'self' https://notebook.company.com`, or `undefined` where there are no entries
  * @throws SettingProblem with the entry and its fix
  */
-export function compileFrameAncestors (entries: readonly string[]): string | undefined {
-  if (entries.length === 0) return undefined
+export function compileFrameAncestors (entries: readonly string[]): FrameAncestors {
   const sources = entries.filter(entry => entry !== "'self'").map(entry => parseEntryOf('frameAncestors', entry, parseSource))
-  return ["frame-ancestors 'self'", ...sources].join(' ')
+  return {
+    directive: entries.length === 0 ? undefined : ["frame-ancestors 'self'", ...sources.map(({ text }) => text)].join(' '),
+    wildcards: sources.flatMap(({ wildcards }) => wildcards)
+  }
 }
 
-function parseSource (entry: string): string {
+function parseSource (entry: string): { text: string, wildcards: Wildcard[] } {
   const { scheme, pattern, port } = parseOriginEntry(entry)
-  return `${scheme}://${formatPattern(pattern)}${formatPort(scheme, port)}`
+  const host = formatPattern(pattern)
+  // CSP Level 3 §2.3.1: a browser passes over a source whose host has other characters.
+  if (/[^a-z0-9.*-]/.test(host)) throw new EntryProblem('cannot be said in a Content-Security-Policy, whose host names have no "_"')
+  const wildcards = isWebScheme(scheme) ? wildcardsOf('frameAncestors', entry, pattern) : []
+  return { text: `${scheme}://${host}${formatPort(scheme, port)}`, wildcards }
 }
 
 function formatPattern (pattern: HostPattern): string {

@@ -40,7 +40,7 @@ export function resolveSettings (options: MlflowSecurityOptions, environment: En
     reportOnly: resolveSwitch('reportOnly', given.reportOnly),
     healthRoutes: resolveHealthRoutes(given.healthRoutes),
     frameAncestors: resolveList('frameAncestors', given.frameAncestors, settingsTable.frameAncestors.default),
-    cors: Object.freeze(withoutUndefined(given.cors ?? settingsTable.cors.default))
+    cors: freezeCopy(withoutUndefined(given.cors ?? settingsTable.cors.default))
   })
 }
 
@@ -73,14 +73,29 @@ function withoutUndefined (options: CorsOptions): CorsOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
+/** Nothing of the caller's is kept: an array that is changed later would change what is in force. */
+function freezeCopy (options: CorsOptions): Readonly<CorsOptions> {
+  const copy = structuredClone(options)
+  for (const value of Object.values(copy)) Object.freeze(value)
+  return Object.freeze(copy)
+}
+
 function unlessEmpty<Value> (value: Value): Value | undefined {
   return value === '' ? undefined : value
 }
 
+/** What Ajv says of a wrong value. */
 interface SchemaError { readonly instancePath: string, readonly keyword: string, readonly message?: string }
 
-/** Validates by the schema. Env-schema tells what is wrong by an error only, which carries those of Ajv. */
-function tryValidate (data: Record<string, unknown>): { readonly given: GivenSettings } | { readonly problem: SchemaError } {
+interface Problem {
+  readonly option: OptionName
+  /** The wrong part within the option's value: `['maxAge']`. */
+  readonly path: readonly string[]
+  readonly error: SchemaError
+}
+
+/** Validates by the schema. Env-schema tells what is wrong by an error alone, which carries those of Ajv. */
+function tryValidate (data: Record<string, unknown>): { readonly given: GivenSettings } | { readonly problem: Problem } {
   try {
     const given = envSchema<GivenSettings>({
       schema: structuredClone(settingsSchema), // env-schema writes into the schema it is given
@@ -95,10 +110,16 @@ function tryValidate (data: Record<string, unknown>): { readonly given: GivenSet
     })
     return { given }
   } catch (error) {
-    const [problem] = isValidationError(error) ? error.errors : []
+    const problem = problemOf(error)
     if (problem === undefined) throw error
     return { problem }
   }
+}
+
+function problemOf (thrown: unknown): Problem | undefined {
+  const [error] = isValidationError(thrown) ? thrown.errors : []
+  const [, option = '', ...path] = error?.instancePath.split('/') ?? []
+  return error !== undefined && isOptionName(option) ? { option, path, error } : undefined
 }
 
 function isValidationError (error: unknown): error is { errors: SchemaError[] } {
@@ -108,11 +129,8 @@ function isValidationError (error: unknown): error is { errors: SchemaError[] } 
 function validate (data: Record<string, unknown>): GivenSettings {
   const result = tryValidate(data)
   if ('given' in result) return result.given
-  const { problem } = result
-  const [, name = '', ...path] = problem.instancePath.split('/')
-  const value = data[name]
-  if (!isOptionName(name)) throw new Error(`The schema of the settings is wrong: ${problem.message}`)
-  throw invalidOption(name, value, reason(problem, path, value), suggestion(name, value))
+  const { option } = result.problem
+  throw invalidOption(option, data[option], reason(result.problem, data[option]), suggestion(option, data[option]))
 }
 
 /** @returns whether the value is right for the option `cors` */
@@ -120,7 +138,7 @@ export function isCorsOptions (value: unknown): boolean {
   return 'given' in tryValidate({ cors: value })
 }
 
-function reason ({ keyword, message }: SchemaError, path: string[], value: unknown): string {
+function reason ({ path, error: { keyword, message } }: Problem, value: unknown): string {
   if (value === true) return 'is a flag without a value'
   if (path.length > 0) return `is wrong: ${path.join('.')} ${message}`
   return keyword === 'type' ? 'has the wrong type' : 'is not allowed'

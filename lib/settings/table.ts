@@ -56,14 +56,14 @@ export const settingsTable = {
     variable: 'MLFLOW_SERVER_ALLOWED_HOSTS',
     flag: 'allowed-hosts',
     help: 'Hosts that requests may name, against DNS rebinding: mlflow.company.com, *.company.com, 192.168.1.100, 10.0.0.0/8, ' +
-      '@default for the default list, * for every host',
+      '@default for the default list, @addresses for every IP address, * for every host',
     value: 'HOSTS',
     schema: LIST,
-    // This machine and private networks, none of which DNS rebinding can name.
-    default: ['localhost', '*.localhost', '127.0.0.0/8', '::1', '0.0.0.0', '::', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'],
+    // This machine, private networks and shared address space (RFC 6598: Tailscale, pods of EKS). DNS rebinding needs a name.
+    default: ['localhost', '*.localhost', '127.0.0.0/8', '::1', '0.0.0.0', '::', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'],
     defaultInWords: 'localhost and private addresses',
     allowed: 'host names (mlflow.company.com, mlflow.internal:5000, *.company.com), IP addresses and ranges (192.168.1.100, 192.168.*, ' +
-      '10.0.0.0/8, fd00::/8), "@default" for the default list and "*" for every host; an array, or a string with commas'
+      '10.0.0.0/8, fd00::/8), "@default" for the default list, "@addresses" for every IP address and "*" for every host; an array, or a string with commas'
   },
   corsAllowedOrigins: {
     title: 'CORS origins',

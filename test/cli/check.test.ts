@@ -107,3 +107,17 @@ t.test('check knows health routes by the router, not by text', async t => {
     await t.rejects(check({}, { host: 'evil.com', origin: undefined, site: undefined, method, path }), { message }, `${method} ${path}`)
   }
 })
+
+t.test('check knows Cookies and https', async t => {
+  const any = { corsAllowedOrigins: '*,https://app.com', allowedHosts: 'a.b' }
+  const post = { host: 'a.b', site: undefined, method: 'POST', path: '/' }
+  for (const [origin, more, expected] of [
+    ['https://evil.com', {}, { allowed: true, rule: 'any-origin' }],
+    ['https://evil.com', { cookie: true }, { allowed: false, fix: "--cors-allowed-origins '*,https://app.com,https://evil.com' or MLFLOW_SERVER_CORS_ALLOWED_ORIGINS='*,https://app.com,https://evil.com'" }],
+    ['https://app.com', { cookie: true }, { allowed: true, rule: 'listed-origin' }],
+    ['http://a.b', { cookie: true }, { allowed: true, rule: 'own-page' }],
+    ['http://a.b', { cookie: true, https: true }, { allowed: false, message: /open it by https/ }]
+  ] as const) {
+    t.match(await check(any, { ...post, origin, ...more }), expected, `${origin} ${JSON.stringify(more)}`)
+  }
+})

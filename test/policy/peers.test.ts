@@ -143,7 +143,7 @@ t.test('X-Forwarded-Host: Rails and gofiber', async t => {
     ['another host', 'domain.com', 'evil.com', false]
   ]
   for (const [name, host, forwarded, expected] of cases) {
-    t.equal(inspect({ method: 'GET', url: '/', headers: { host } }, forwarded).allowed, expected, name)
+    t.equal(inspect({ method: 'GET', url: '/', headers: { host } }, { host: forwarded, protocol: 'http' }).allowed, expected, name)
   }
 })
 

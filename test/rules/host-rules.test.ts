@@ -1,6 +1,7 @@
 import t from 'tap'
 import { parseAuthority } from '../../lib/grammar/authority.js'
 import { compileHostRules } from '../../lib/rules/host-rules.js'
+import { warnOfOpenWildcards } from '../../lib/rules/wildcards.js'
 import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
 import { codedErrors } from '../../lib/settings/errors.js'
 
@@ -110,6 +111,14 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['mlflow.company.com]', /has quotes or brackets/, 'mlflow.company.com'],
     ['["*"]', /has quotes or brackets/],
     ['[localhost]:5000', /has quotes or brackets/, 'localhost'],
+    ['all', /is a word that other tools have for everything/, '*'],
+    ['ANY', /is a word that other tools have for everything/, '*'],
+    ['auto', /is a word that other tools have for everything/, '*'],
+    ['true', /is a word that other tools have for everything/, '*'],
+    ['a.com;b.com', /has ";" or "\|"/, 'a.com,b.com'],
+    ['a.com|b.com', /has ";" or "\|"/, 'a.com,b.com'],
+    ['a.com; b.com:5000;', /has ";" or "\|"/, 'a.com,b.com:5000'],
+    ['a.com;*.com', /has ";" or "\|"/],
     ['localhost: 5000', /separated by commas/],
     ['a.com b.com', /separated by commas/, 'a.com,b.com'],
     ['10.0.0.0/8:5000', /is a range with a port/, '10.0.0.0/8'],
@@ -164,8 +173,14 @@ t.test('a wrong entry stops the start, with the fix', async t => {
 })
 
 t.test('a list that lets in names which anyone can register warns', async t => {
-  for (const entry of ['*', '*.com', '*com', '*company.com', '*localhost', 'mlflow.*']) t.equal(compileHostRules([entry]).warnings.length, 1, entry)
-  for (const entry of ['*.company.com', '*.localhost', 'mlflow-*.company.com', '192.168.*', 'a']) t.same(compileHostRules([entry]).warnings, [], entry)
+  const warnings = async (entry: string) => {
+    const { warnings, wildcards } = compileHostRules([entry])
+    return [...warnings, ...await warnOfOpenWildcards(wildcards)]
+  }
+  for (const entry of ['*', '*.com', '*com', '*company.com', '*localhost', 'mlflow.*', '*.co.uk', '*.github.io', 'x-*.vercel.app', '*.com:5000']) {
+    t.equal((await warnings(entry)).length, 1, entry)
+  }
+  for (const entry of ['*.company.com', '*.localhost', 'mlflow-*.company.com', '192.168.*', 'a', '*.lan', '*.x.github.io', '@addresses']) t.same(await warnings(entry), [], entry)
 })
 
 t.test('the entry that would allow a host is no wider than those it has', async t => {

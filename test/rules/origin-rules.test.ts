@@ -2,6 +2,7 @@ import t from 'tap'
 import { compileFrameAncestors } from '../../lib/rules/frame-ancestors.js'
 import { parseOrigin } from '../../lib/grammar/origin.js'
 import { compileOriginRules } from '../../lib/rules/origin-rules.js'
+import { warnOfOpenWildcards } from '../../lib/rules/wildcards.js'
 import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
 import { codedErrors } from '../../lib/settings/errors.js'
 
@@ -77,6 +78,12 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ["'localhost:*'", /has quotes or brackets/, 'localhost:*'],
     ['https://[app.company.com]', /has quotes or brackets/, 'https://app.company.com'],
     ['https://*/x', /path or a trailing slash/, ''],
+    ['all', /is a word that other tools have for everything/, '*'],
+    ['True', /is a word that other tools have for everything/, '*'],
+    ['https://a.com;https://b.com', /has ";" or "\|"/, 'https://a.com,https://b.com'],
+    ['https://a.com | https://b.com', /has ";" or "\|"/, 'https://a.com,https://b.com'],
+    ['file://host', /names a host, and pages of local files have none/, ''],
+    [`${'a'.repeat(65)}://x`, /has a scheme of more than 64 characters/, ''],
     ['http://127.0.0.0/8', /is a range/, 'http://127.*'],
     ['http://192.168.4.0/24', /is a range/, 'http://192.168.4.*'],
     ['http://192.168.4.0/22', /is a range/, ''],
@@ -96,8 +103,17 @@ t.test('a wrong entry stops the start, with the fix', async t => {
 })
 
 t.test('a list that is open to all warns', async t => {
-  for (const entry of ['*', 'null', 'https://*', 'https://*.com', 'http://app.*:*']) t.equal(compileOriginRules([entry]).warnings.length, 1, entry)
-  for (const entry of ['https://*.company.com', 'localhost:*', 'vscode-webview://*']) t.same(compileOriginRules([entry]).warnings, [], entry)
+  const warnings = async (entry: string) => {
+    const { warnings, wildcards } = compileOriginRules([entry])
+    return [...warnings, ...await warnOfOpenWildcards(wildcards)]
+  }
+  for (const entry of ['*', 'null', 'https://*', 'https://*.com', 'http://app.*:*', 'https://*.vercel.app', 'file://', 'file://*']) {
+    t.equal((await warnings(entry)).length, 1, entry)
+  }
+  for (const entry of ['https://*.company.com', 'localhost:*', 'vscode-webview://*']) t.same(await warnings(entry), [], entry)
+  for (const [entry, count] of [['https://*', 1], ['https://*.github.io', 1], ['https://*.company.com', 0], ['vscode-webview://*', 0]] as const) {
+    t.equal((await warnOfOpenWildcards(compileFrameAncestors([entry]).wildcards)).length, count, `frameAncestors: ${entry}`)
+  }
 })
 
 t.test('frameAncestors becomes a directive of the Content-Security-Policy', async t => {
@@ -107,8 +123,9 @@ t.test('frameAncestors becomes a directive of the Content-Security-Policy', asyn
       "frame-ancestors 'self' https://*.company.com http://localhost:* http://10.0.0.1:8888"],
     [["'self'", 'https://a:443', 'vscode-webview://*'], "frame-ancestors 'self' https://a vscode-webview://*"]
   ]
-  for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries), directive, entries.join())
-  t.equal(compileFrameAncestors([]), undefined)
+  for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries).directive, directive, entries.join())
+  t.strictSame(compileFrameAncestors([]), { directive: undefined, wildcards: [] })
+  t.throws(() => codedErrors(() => compileFrameAncestors(['https://a_b.com'])), { message: /Content-Security-Policy, whose host names have no "_"/ })
   for (const entry of ['@default', "'none'", 'self', 'null']) {
     t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { message: /^frameAncestors \(--frame-ancestors\): (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
   }
