@@ -1,11 +1,12 @@
 import fp from 'fastify-plugin'
 import type { FastifyPluginAsync } from 'fastify'
 import { announce } from './hooks/announce.js'
-import { addCors } from './hooks/cors.js'
+import { createCors } from './hooks/cors.js'
 import { compile } from './hooks/compile.js'
 import { createDecision } from './hooks/decision.js'
 import { createGuard } from './hooks/guard.js'
 import { createHeaderHooks } from './hooks/headers.js'
+import { createHandOver } from './hooks/middleware.js'
 import { lineage, refuseSecondCors, refuseSecondRegistration } from './hooks/instance.js'
 import { checkOverride, checkRoute, watchRoutes } from './hooks/route-config.js'
 import { mlflowSecuritySchema } from './settings/table.js'
@@ -29,12 +30,21 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   await announce(root, settings, compiled)
   if (settings.disableSecurityMiddleware) return
 
-  const headers = createHeaderHooks(settings, ancestors, overrides)
-  root.addHook('onRequest', headers.setSecurityHeaders)
-  root.addHook('onRequest', createGuard(decision, settings.reportOnly))
-  addCors(root, settings, policy)
-  root.addHook('preParsing', headers.settleFrameOptions)
-  if (headers.addFrameAncestors !== undefined) root.addHook('onSend', headers.addFrameAncestors)
+  const { setSecurityHeaders, settleFrames, completeHeaders } = createHeaderHooks(settings, ancestors, overrides)
+  const refuseForeignRequest = createGuard(decision, settings.reportOnly)
+  const answerCors = createCors(root, settings, policy, overrides)
+  const handOver = createHandOver(root)
+
+  root.addHook('onRequest', function protect (request, reply, done) {
+    setSecurityHeaders(request, reply)
+    const refusal = refuseForeignRequest(request, reply)
+    if (refusal !== undefined) return done(refusal)
+    if (answerCors(request, reply)) return
+    handOver(reply)
+    done()
+  })
+  root.addHook('preParsing', settleFrames)
+  root.addHook('onSend', completeHeaders)
 }
 
 // CommonJS gets the plugin itself, and by its properties what modules get by name.

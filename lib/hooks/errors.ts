@@ -28,3 +28,9 @@ export function refusalError ({ code, message }: Refused): FastifyError {
 export function invalidRouteConfig (url: string, key: string, value: unknown, allowed: string): FastifyError {
   return new InvalidRouteConfigError(`Route ${show(url)}: config.${key} is ${show(value)}. Allowed: ${allowed}.`)
 }
+
+/** @param url - the route */
+export function lateRouteConfig (url: string, key: string, value: unknown): FastifyError {
+  return new InvalidRouteConfigError(`Route ${show(url)}: config.${key} was changed to ${show(value)} after the route was registered, and Fastify ` +
+    'keeps the config as it was then. Set it before, with a config object for each route, or in an onRoute hook.')
+}

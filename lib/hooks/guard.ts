@@ -1,21 +1,27 @@
-import type { onRequestHookHandler } from 'fastify'
+import type { FastifyError } from '@fastify/error'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Decision } from './decision.js'
 import { refusalError } from './errors.js'
 import { hangUpAfter } from './hang-up.js'
 import { reportRefusal } from './report.js'
 
 /**
- * The onRequest hook that refuses foreign Hosts and Origins.
+ * Refuses foreign Hosts and Origins.
  *
- * @param reportOnly - tells of what it would refuse, and lets it pass
+ * @returns what Fastify's error pipeline is to answer; `undefined` for a request that goes on
  */
-export function createGuard ({ verdictOn }: Decision, reportOnly: boolean): onRequestHookHandler {
-  return function refuseForeignRequest (request, reply, done) {
+export type Guard = (request: FastifyRequest, reply: FastifyReply) => FastifyError | undefined
+
+/** @param reportOnly - tells of what it would refuse, and lets it pass */
+export function createGuard ({ verdictOn }: Decision, reportOnly: boolean): Guard {
+  return function refuseForeignRequest (request, reply) {
     const verdict = verdictOn(request)
-    if (verdict.allowed) return done()
+    if (verdict.allowed) return undefined
     reportRefusal(request, verdict, reportOnly)
-    if (reportOnly) return done()
+    if (reportOnly) return undefined
     hangUpAfter(request, reply)
-    done(refusalError(verdict))
+    // A cache that keeps answers by path alone would serve the refusal to the next person.
+    reply.header('cache-control', 'no-store')
+    return refusalError(verdict)
   }
 }

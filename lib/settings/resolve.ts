@@ -18,6 +18,9 @@ interface GivenSettings {
   cors?: CorsOptions
 }
 
+/** Options of Fastify's own `register`, which `@fastify/autoload` and `fastify start --prefix` hand over. */
+const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
+
 type Environment = Readonly<Record<string, string | undefined>>
 
 /**
@@ -46,7 +49,7 @@ export function resolveSettings (options: MlflowSecurityOptions, environment: En
 
 function refuseUnknown (options: MlflowSecurityOptions): void {
   for (const name of Object.keys(options)) {
-    if (isOptionName(name)) continue
+    if (isOptionName(name) || REGISTER_OPTIONS.includes(name)) continue
     // A configuration from @fastify/env carries the app's own variables too: PORT, DATABASE_URL.
     const isVariable = /^[A-Z][A-Z0-9_]*$/.test(name)
     const meant = findMeant<string>(name, isVariable ? variableNames : [...optionNames, ...variableNames])
@@ -134,7 +137,7 @@ function validate (data: Record<string, unknown>): GivenSettings {
 }
 
 /** @returns whether the value is right for the option `cors` */
-export function isCorsOptions (value: unknown): boolean {
+export function isCorsOptions (value: unknown): value is CorsOptions {
   return 'given' in tryValidate({ cors: value })
 }
 

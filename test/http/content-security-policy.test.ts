@@ -33,3 +33,19 @@ t.test('frame-ancestors is merged into the policy that the app sends', async t =
   t.equal(ancestors.replaceIn("default-src 'self'; x-frame-ancestors a"), undefined)
   t.equal(ancestors.replaceIn(undefined), undefined)
 })
+
+t.test('the first frame-ancestors of a policy counts, as in browsers, and nothing that only looks like one', async t => {
+  const directive = "frame-ancestors 'self' https://nb"
+  const ancestors = createFrameAncestorsEditor(directive)
+  const first = "frame-ancestors *; frame-ancestors 'none'"
+  t.equal(ancestors.replaceIn(first), directive, 'everybody, not nobody')
+  t.equal(ancestors.addTo(first), first)
+  t.equal(ancestors.replaceIn("frame-ancestors 'none'; frame-ancestors *"), undefined, 'nobody means nobody')
+  t.equal(overrideFrameAncestors(first, 'DENY'), "frame-ancestors 'none'")
+  t.equal(overrideFrameAncestors(`img-src *; ${first}`, 'NONE'), 'img-src *')
+  for (const policy of ['report-uri /r?frame-ancestors', 'report-uri /r?a=1&frame-ancestors=2', 'frame-ancestors-x a', "report-to frame-ancestors 'none'"]) {
+    t.equal(ancestors.replaceIn(policy), undefined, policy)
+    t.equal(ancestors.addTo(policy), `${policy}; ${directive}`)
+    t.equal(overrideFrameAncestors(policy, 'DENY'), undefined)
+  }
+})
