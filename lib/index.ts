@@ -32,7 +32,7 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
 
   const { setSecurityHeaders, settleFrames, completeHeaders } = createHeaderHooks(settings, ancestors, overrides)
   const refuseForeignRequest = createGuard(decision, settings.reportOnly)
-  const answerCors = createCors(root, settings, policy, overrides)
+  const answerCors = createCors(settings, policy, overrides)
   const handOver = createHandOver(root)
 
   root.addHook('onRequest', function protect (request, reply, done) {
@@ -45,6 +45,7 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   })
   root.addHook('preParsing', settleFrames)
   root.addHook('onSend', completeHeaders)
+  root.addHook('onReady', async () => refuseSecondCors(server))
 }
 
 // CommonJS gets the plugin itself, and by its properties what modules get by name.

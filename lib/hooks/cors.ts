@@ -1,18 +1,11 @@
 import cors from '@fastify/cors'
 import type { FastifyCorsOptions } from '@fastify/cors'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hangUpAfter } from './hang-up.js'
 import type { RouteCors, RouteOverrides } from './route-config.js'
 import { METHODS, isPreflight } from '../policy/methods.js'
 import type { Policy } from '../policy/policy.js'
 import type { Settings } from '../../types/index.js'
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** True for a preflight that is passed on to the app. */
-    corsPreflightEnabled?: boolean
-  }
-}
 
 /** What `@fastify/cors` reads of a request, and the one thing that it writes. */
 interface CorsRequest {
@@ -31,10 +24,7 @@ type CorsHandler = (request: CorsRequest, reply: FastifyReply, next: (error?: Er
  */
 export type CorsAnswer = (request: FastifyRequest, reply: FastifyReply) => boolean
 
-/** CORS for the whole server, which `register` on an encapsulated instance could not give. */
-export function createCors (root: FastifyInstance, settings: Settings, policy: Policy, overrides: RouteOverrides): CorsAnswer {
-  // `@fastify/cors` has it as well, so that nobody can register that one afterwards.
-  root.decorateRequest('corsPreflightEnabled', false)
+export function createCors (settings: Settings, policy: Policy, overrides: RouteOverrides): CorsAnswer {
   const { preflightContinue = false, optionsSuccessStatus = 204 } = settings.cors
   const writeHeaders = {
     none: undefined,
@@ -46,8 +36,8 @@ export function createCors (root: FastifyInstance, settings: Settings, policy: P
   return function answerCors (request, reply) {
     const write = writeHeaders[policy.corsAccess(request.headers.origin)]
     if (write === undefined) return false
-    askCors(write, request, reply, overrides.corsOf(request))
-    if (request.corsPreflightEnabled !== true || preflightContinue) return false
+    const isAnswerable = askCors(write, request, reply, overrides.corsOf(request))
+    if (!isAnswerable || preflightContinue) return false
     hangUpAfter(request, reply)
     // Some browsers wait for a body without the length, even of a 204.
     reply.code(optionsSuccessStatus).header('content-length', '0').send()
@@ -59,15 +49,16 @@ export function createCors (root: FastifyInstance, settings: Settings, policy: P
  * Asks `@fastify/cors` with an object of its own in place of the request. It would read the route's `config.cors` there, with
  * which any route could open what the policy closes: here it finds what {@link RouteOverrides.corsOf} has let through.
  *
+ * @returns whether it has set a preflight's headers
  * @throws TypeError where another version of `@fastify/cors` does not come back at once
  */
-function askCors (write: CorsHandler, request: FastifyRequest, reply: FastifyReply, cors: RouteCors | undefined): void {
+function askCors (write: CorsHandler, request: FastifyRequest, reply: FastifyReply, cors: RouteCors | undefined): boolean {
   const asked = { raw: request.raw, headers: request.headers, routeOptions: { config: { cors } }, corsPreflightEnabled: false }
   let isBack = false
   write(asked, reply, () => { isBack = true })
   if (!isBack) throw new TypeError('This version of @fastify/cors does not call next at once')
   // It takes every OPTIONS for a preflight; a bare one is the app's own.
-  if (asked.corsPreflightEnabled) request.corsPreflightEnabled = isPreflight(request.raw)
+  return asked.corsPreflightEnabled && isPreflight(request.raw)
 }
 
 /**

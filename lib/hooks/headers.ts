@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, onSendHookHandler, preParsingHookHan
 import { overrideFrameAncestors } from '../http/content-security-policy.js'
 import type { FrameAncestorsEditor, PolicyHeader } from '../http/content-security-policy.js'
 import { joinVary, varyByOrigin } from '../http/vary.js'
-import { takeOver } from './response.js'
+import { isResponse, takeOver } from './response.js'
 import type { RouteOverrides } from './route-config.js'
 import type { FrameOptions, Settings } from '../../types/index.js'
 
@@ -55,7 +55,7 @@ export function createHeaderHooks (
     const override = overrideOf(request)
     if ((override !== undefined || ancestors !== undefined) && !settled.has(request)) settle(request, reply, override)
     if (override !== undefined) return
-    if (reply.getHeader(FRAME_OPTIONS) === xFrameOptions && denies(reply.raw.getHeader(FRAME_OPTIONS))) setFrameOptions(reply, 'DENY')
+    if (denies(reply.raw.getHeader(FRAME_OPTIONS)) && reply.getHeader(FRAME_OPTIONS) === xFrameOptions) setFrameOptions(reply, 'DENY')
     if (ancestors !== undefined) reply.header(CSP, ancestors.addTo(reply.getHeader(CSP)))
   }
 
@@ -75,14 +75,16 @@ export function createHeaderHooks (
     },
 
     completeHeaders (request, reply, payload, done) {
-      const rest = takeOver(payload, merged, (name, value) => {
-        reply.header(name, name === VARY ? joinVary(reply.getHeader(VARY), value) : value)
-      })
+      const rest = isResponse(payload) ? takeOver(payload, merged, takeFromResponse(reply)) : undefined
       completeVary(request, reply)
       completeFrames(request, reply)
       done(null, rest)
     }
   }
+}
+
+const takeFromResponse = (reply: FastifyReply) => (name: string, value: string) => {
+  reply.header(name, name === VARY ? joinVary(reply.getHeader(VARY), value) : value)
 }
 
 function setFrameOptions (reply: FastifyReply, value: FrameOptions): void {

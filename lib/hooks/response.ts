@@ -6,8 +6,8 @@
  * @param take - gets the names, in lower case, and values of the headers that the `Response` has of `names`
  * @returns the payload without these headers
  */
-export function takeOver (payload: unknown, names: readonly string[], take: (name: string, value: string) => void): unknown {
-  if (!isResponse(payload) || payload.bodyUsed || !isFinal(payload) || !names.some(name => payload.headers.has(name))) return payload
+export function takeOver (payload: Response, names: readonly string[], take: (name: string, value: string) => void): Response {
+  if (payload.bodyUsed || !isFinal(payload) || !names.some(name => payload.headers.has(name))) return payload
   // The headers of what fetch() has brought cannot be changed, and the caller's own are not ours to change.
   const headers = new Headers(payload.headers)
   for (const name of names) {
@@ -20,7 +20,7 @@ export function takeOver (payload: unknown, names: readonly string[], take: (nam
 }
 
 /** By its tag, as Fastify tells it: a `Response` may be undici's own. */
-function isResponse (payload: unknown): payload is Response {
+export function isResponse (payload: unknown): payload is Response {
   return typeof payload === 'object' && payload !== null && Object.prototype.toString.call(payload) === '[object Response]'
 }
 

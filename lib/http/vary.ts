@@ -6,7 +6,9 @@ export type HeaderValue = number | string | readonly string[] | undefined
  * @returns the header with Origin in it (RFC 9110 §12.5.5), so that no cache answers one site with another's answer
  */
 export function varyByOrigin (vary: HeaderValue): string {
-  return vary === undefined ? 'Origin' : joinVary(vary, 'Origin')
+  const names = vary === undefined ? '' : [vary].flat().join(', ')
+  if (names === '') return 'Origin'
+  return /(^|,)\s*(origin|\*)\s*(,|$)/i.test(names) ? names : `${names}, Origin`
 }
 
 /** @returns the names of both, each of them once; "*" where one has it, for it says more than any name */
@@ -14,7 +16,11 @@ export function joinVary (one: HeaderValue, other: HeaderValue): string {
   const names = [...namesOf(one), ...namesOf(other)]
   if (names.includes('*')) return '*'
   const seen = new Set<string>()
-  return names.filter(name => seen.size < seen.add(name.toLowerCase()).size).join(', ')
+  return names.filter(name => {
+    const isNew = !seen.has(name.toLowerCase())
+    seen.add(name.toLowerCase())
+    return isNew
+  }).join(', ')
 }
 
 function namesOf (vary: HeaderValue): string[] {

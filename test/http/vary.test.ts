@@ -4,7 +4,7 @@ import { joinVary, varyByOrigin } from '../../lib/http/vary.js'
 t.test('Vary gets Origin where it is missing', async t => {
   const cases = [
     [undefined, 'Origin'], ['', 'Origin'], ['Origin', 'Origin'], ['origin', 'origin'], ['Accept', 'Accept, Origin'],
-    [['Accept', 'Cookie'], 'Accept, Cookie, Origin'], ['Accept , ORIGIN', 'Accept, ORIGIN'], ['*', '*'], ['X-Origin', 'X-Origin, Origin'], [5, '5, Origin']
+    [['Accept', 'Cookie'], 'Accept, Cookie, Origin'], ['Accept , ORIGIN', 'Accept , ORIGIN'], ['*', '*'], ['X-Origin', 'X-Origin, Origin'], [5, '5, Origin']
   ] as const
   for (const [vary, expected] of cases) t.equal(varyByOrigin(vary), expected, JSON.stringify(vary))
 })
