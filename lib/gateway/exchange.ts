@@ -106,9 +106,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart (controller: Controller, statusCode: number, _headers: IncomingHttpHeaders, reason = ''): void {
     if (this.#isOver) return
     const raw = bytesOf(controller.rawHeaders)
-    if (statusCode < 200) { writeInterim(this.#request.raw, this.#reply.raw, statusCode, reason, toInterim(raw)); return }
+    if (statusCode >= 100 && statusCode < 200) { writeInterim(this.#request.raw, this.#reply.raw, statusCode, reason, toInterim(raw)); return }
     const { fields, isCoded } = toClient(raw, { ...this.#reply.getHeaders() }, this.#request, this.#way, this.#isFramedByAnyone)
-    if (isCoded || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }
+    if (isCoded || statusCode < 200 || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }
     this.#tellAnswered()
     this.#head = { status: statusCode, reason, fields }
     // What is wrong with the first bytes shows a turn of the loop after the head.

@@ -73,7 +73,6 @@ const WANTED: ReadonlyArray<readonly [name: string, isRight: (config: Shown, ser
   ['requestTimeout', ({ requestTimeout }) => !(Number(requestTimeout) > 0), 'an upload that takes longer is cut off: leave it at 0'],
   ['connectionTimeout', ({ connectionTimeout }) => !(Number(connectionTimeout) > 0), 'an answer that pauses longer is cut off: leave it at 0'],
   ['handlerTimeout', ({ handlerTimeout }) => !(Number(handlerTimeout) > 0), 'an answer that takes longer to begin gets a 503: leave it at 0'],
-  ['return503OnClosing', ({ return503OnClosing }) => return503OnClosing === false, 'a restart answers 503 on kept connections: set it to false'],
   ['caseSensitive', ({ caseSensitive }) => caseSensitive !== false, 'paths that MLflow takes for others are exempt like its health routes: leave it at true'],
   ['ignoreTrailingSlash', ({ ignoreTrailingSlash }) => ignoreTrailingSlash !== true, 'paths that MLflow takes for others are exempt like its health routes: leave it at false'],
   ['ignoreDuplicateSlashes', ({ ignoreDuplicateSlashes }) => ignoreDuplicateSlashes !== true, 'paths that MLflow takes for others are exempt like its health routes: leave it at false'],
