@@ -52,7 +52,7 @@ function printable (reason: string): string {
 }
 
 /** Passes an interim answer on (RFC 9110 §15.2); HTTP/1.0 knows none, and one that is not its turn yet can go without. */
-export function writeInterim (request: IncomingMessage, response: ServerResponse, status: number, reason: string, fields: readonly string[]): void {
+export function writeInterim (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
   if (isHttp2(request)) {
     const { stream }: { stream?: unknown } = { ...('stream' in response ? { stream: response.stream } : {}) }
     if (sendsHeaders(stream)) stream.additionalHeaders({ ':status': status, ...Object.fromEntries(group(fields)) })

@@ -106,7 +106,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart (controller: Controller, statusCode: number, _headers: IncomingHttpHeaders, reason = ''): void {
     if (this.#isOver) return
     const raw = bytesOf(controller.rawHeaders)
-    if (statusCode >= 100 && statusCode < 200) { writeInterim(this.#request.raw, this.#reply.raw, statusCode, reason, toInterim(raw)); return }
+    if (statusCode >= 100 && statusCode < 200) {
+      writeInterim(this.#request.raw, this.#reply.raw, { status: statusCode, reason, fields: toInterim(raw) })
+      return
+    }
     const { fields, isCoded } = toClient(raw, { ...this.#reply.getHeaders() }, this.#request, this.#way, this.#isFramedByAnyone)
     if (isCoded || statusCode < 200 || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }
     this.#tellAnswered()

@@ -21,8 +21,7 @@ const ANSWER_KINDS = new Map<string, AnswerKind>([
 ])
 
 /** @param name - as it came, in any case */
-export const requestKind = remember((name): RequestKind => {
-  const lower = name.toLowerCase()
+export const requestName = remember((lower): RequestKind => {
   if (!lower.includes('_')) return REQUEST_KINDS.get(lower) ?? prefixedKind(lower)
   // CGI and WSGI make one of `X-Forwarded-For` and `X_Forwarded_For`.
   const twin = lower.replaceAll('_', '-')
@@ -30,10 +29,8 @@ export const requestKind = remember((name): RequestKind => {
 })
 
 /** @param name - as it came, in any case */
-export const answerKind = remember((name): AnswerKind => {
-  const lower = name.toLowerCase()
-  return ANSWER_KINDS.get(lower) ?? (lower.startsWith('access-control-') ? 'decided' : 'passes')
-})
+export const answerName = remember((lower): AnswerKind =>
+  ANSWER_KINDS.get(lower) ?? (lower.startsWith('access-control-') ? 'decided' : 'passes'))
 
 function prefixedKind (name: string): RequestKind {
   if (name.startsWith('x-forwarded-')) return 'forwarded'
@@ -41,13 +38,17 @@ function prefixedKind (name: string): RequestKind {
   return name.startsWith('sec-fetch-') ? 'decided' : 'passes'
 }
 
+/** What is known of a name. */
+export interface KnownName<Kind> { readonly kind: Kind, readonly lower: string }
+
 /** Names come again and again. Those of attackers do not: the store is small. */
-function remember<Kind> (classify: (name: string) => Kind): (name: string) => Kind {
-  const known = new Map<string, Kind>()
+function remember<Kind> (classify: (lower: string) => Kind): (name: string) => KnownName<Kind> {
+  const known = new Map<string, KnownName<Kind>>()
   return name => {
-    const kind = known.get(name)
-    if (kind !== undefined) return kind
-    const found = classify(name)
+    const knownName = known.get(name)
+    if (knownName !== undefined) return knownName
+    const lower = name.toLowerCase()
+    const found = { kind: classify(lower), lower }
     if (known.size < MOST_NAMES && name.length < LONGEST_NAME) known.set(name, found)
     return found
   }

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { namedFields, requestKind } from './names.js'
+import { namedFields, requestName } from './names.js'
 import type { Upstream } from './options.js'
 
 /** What of a Fastify request its headers tell. */
@@ -23,7 +23,8 @@ export interface RequestRules {
 
 /**
  * The headers that the MLflow server gets: doubles, case and order as they came, without those that were decided on and those
- * meant for one hop, and with X-Forwarded-For, -Host, -Proto and Via of our own.
+ * meant for one hop, and with X-Forwarded-For, -Host, -Proto and Via of our own. What hooks have taken out of
+ * `request.headers`, changed or added counts.
  *
  * @param isTrusted - whether the peer is a proxy whose other X-Forwarded-* count
  * @param hasBody - whether a length is to be sent
@@ -33,32 +34,59 @@ export function toUpstream (request: Asked, rules: RequestRules, isTrusted: bool
   const { headers, rawHeaders } = request.raw
   const named = namedFields(headers.connection)
   const passed: string[] = []
+  const seen: string[] = []
   let host: string | undefined
-  let cookies: string | undefined
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? ''
+    const { kind, lower } = requestName(name)
+    const current = headers[lower]
+    seen.push(lower)
+    if (kind === 'dropped' || current === undefined) continue
+    if (named?.includes(lower) === true && kind !== 'length' && kind !== 'host') continue
     const value = rawHeaders[i + 1] ?? ''
-    const kind = requestKind(name)
-    if (named?.includes(name.toLowerCase()) === true && kind !== 'length' && kind !== 'host') continue
+    const isChanged = current !== value && typeof current === 'string' && isSingle(rawHeaders, name)
     switch (kind) {
-      case 'passes': passed.push(name, value); break
+      case 'passes': passed.push(name, isChanged ? current : value); break
       case 'decided': if (rules.passesDecided) passed.push(name, value); break
-      case 'forwarded': if (isTrusted) passed.push(name, value); break
+      case 'forwarded': if (isTrusted || isChanged) passed.push(name, isChanged ? current : value); break
       case 'length': if (hasBody) passed.push(name, value); break
       case 'host': host = value; break
       case 'referer': passed.push(name, toUpstreamReferer(value, request, rules)); break
-      case 'cookie':
-        if (headers[':path'] === undefined) passed.push(name, value)
-        else cookies = cookies === undefined ? value : `${cookies}; ${value}` // HTTP/2 splits them (RFC 9113 §8.2.3)
+      case 'cookie': pushCookie(passed, name, isChanged ? current : value, headers)
     }
   }
-  if (cookies !== undefined) passed.push('cookie', cookies)
+  pushAdded(passed, headers, seen)
   if (rules.passesDecided) pushHost(passed, host ?? hostOf(headers))
   passed.push(
     'X-Forwarded-For', request.ips === undefined ? request.ip : request.ips.toReversed().join(', '),
     'X-Forwarded-Host', request.host, 'X-Forwarded-Proto', request.protocol, 'Via', rules.via
   )
   return passed
+}
+
+/** Node shows a double as one value, which differs from each of them without a hook's doing. */
+function isSingle (rawHeaders: readonly string[], name: string): boolean {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (requestName(rawHeaders[i] ?? '').lower === requestName(name).lower) count++
+  return count === 1
+}
+
+/** HTTP/2 splits cookies; as one they go on (RFC 9113 §8.2.3). */
+function pushCookie (passed: string[], name: string, value: string, headers: IncomingHttpHeaders): void {
+  const at = headers[':path'] === undefined ? -1 : passed.indexOf(name)
+  if (at === -1) passed.push(name, value)
+  else passed[at + 1] += `; ${value}`
+}
+
+/** What a hook adds, a user's name perhaps, is for the upstream. */
+function pushAdded (passed: string[], headers: IncomingHttpHeaders, seen: readonly string[]): void {
+  for (const name in headers) {
+    if (seen.includes(name)) continue
+    const value = headers[name]
+    const { kind } = requestName(name)
+    if (value === undefined || (kind !== 'passes' && kind !== 'forwarded' && kind !== 'cookie')) continue
+    for (const one of [value].flat()) passed.push(name, one)
+  }
 }
 
 /** HTTP/1.0 needs no Host: then the client of the upstream sends its own. */

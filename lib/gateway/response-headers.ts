@@ -1,7 +1,7 @@
 import { overrideFrameAncestors } from '../http/content-security-policy.js'
 import type { FrameAncestorsEditor } from '../http/content-security-policy.js'
 import { varyByOrigin } from '../http/vary.js'
-import { answerKind, namedFields } from './names.js'
+import { answerName, namedFields } from './names.js'
 import type { Upstream } from './options.js'
 
 /** What the headers of answers become. */
@@ -50,12 +50,12 @@ export function toClient (
   let hasLength = false
   let isCoded = false
 
-  const push = (name: string, value: string) => { fields.push(name, value); lower.push(name.toLowerCase()) }
+  const push = (name: string, value: string) => { fields.push(name, value); lower.push(answerName(name).lower) }
 
   for (let i = 0; i < raw.length; i += 2) {
     const name = latin1(raw[i])
     const value = latin1(raw[i + 1])
-    switch (answerKind(name)) {
+    switch (answerName(name).kind) {
       case 'passes': push(name, value); break
       case 'decided': if (!replaces) push(name, value); break
       case 'vary': if (replaces) vary.push(value); else push(name, value); break
@@ -90,7 +90,7 @@ export function toInterim (raw: readonly Uint8Array[]): string[] {
   const fields: string[] = []
   for (let i = 0; i < raw.length; i += 2) {
     const name = latin1(raw[i])
-    if (answerKind(name) === 'passes') fields.push(name, latin1(raw[i + 1]))
+    if (answerName(name).kind === 'passes') fields.push(name, latin1(raw[i + 1]))
   }
   return fields
 }

@@ -264,12 +264,7 @@ t.test('WebSockets whose upstream is down, refuses, or comes too late', async t 
   t.match(await open('http://127.0.0.1:1'), { status: 502, body: /UPSTREAM_UNREACHABLE/, warning: { err: { code: 'ECONNREFUSED' }, method: 'GET', url: '/' } })
   const tls = await certificate()
   t.match(await open(await tlsUpstream(t, () => {}, tls)), { status: 502, warning: { err: { code: /CERT/ } } })
-  let sockets = 0
-  const refusing = await upstream(t, (_request, response) => {
-    sockets++
-    response.socket?.on('close', () => { sockets-- })
-    response.writeHead(403).end('no')
-  })
+  const refusing = await upstream(t, (_request, response) => { response.writeHead(403).end('no') })
   t.match(await open(refusing), { status: 403, body: 'no', warning: undefined }, 'its own status and body')
 
   const late = createHttpServer().listen(0, '127.0.0.1')
@@ -367,8 +362,8 @@ t.test('WebSockets pass when they are allowed, with their headers', async t => {
   t.equal(await upgrade(port, '/ws', [HOST, ['Via', loop]]), 508, 'a WebSocket that leads back')
 
   const plain = await gateway(t, { upstream: target })
-  t.equal(await upgrade(plain.port, '/health', [HOST]), 101, 'a health route is no trap either')
-  t.same(seen.length, 0)
+  t.equal(await upgrade(plain.port, '/health', [HOST]), 200, 'an upstream that knows none answers as it likes, on a health route as well')
+  t.equal(seen.length, 1)
 })
 
 t.test('a client that offers h2c is served as it is', async t => {

@@ -129,12 +129,18 @@ t.test('Vary names Origin once', async t => {
   }
 })
 
+/** The headers as Node shows them. */
+const shown = (rawHeaders: readonly string[]) => Object.fromEntries(
+  rawHeaders.flatMap((name, i) => i % 2 === 0 ? [[name.toLowerCase(), rawHeaders[i + 1]]] : [])
+)
+
 const upstreamAt = { origin: 'http://up:5000', host: 'up:5000', path: '', headersTimeout: 0, ca: undefined }
 
 t.test('headers that are meant for one hop, or decided on, go no further', async t => {
   const rules = { upstream: upstreamAt, via: '1.1 gw', passesDecided: false }
-  const ask = (rawHeaders: string[], { isTrusted = false, connection = '', hasBody = true, ips = undefined as string[] | undefined, ...more } = {}) =>
-    toUpstream({ raw: { headers: { connection }, rawHeaders }, ip: '10.0.0.1', ips, host: 'a', protocol: 'https' }, { ...rules, ...more }, isTrusted, hasBody)
+  interface Asking { isTrusted: boolean, connection: string, hasBody: boolean, ips: string[], headers: Record<string, string | undefined>, passesDecided: boolean }
+  const ask = (rawHeaders: string[], { isTrusted = false, connection, hasBody = true, ips, headers, ...more }: Partial<Asking> = {}) =>
+    toUpstream({ raw: { headers: { ...shown(rawHeaders), connection, ...headers }, rawHeaders }, ip: '10.0.0.1', ips, host: 'a', protocol: 'https' }, { ...rules, ...more }, isTrusted, hasBody)
   const forwarded = ['X-Forwarded-For', '10.0.0.1', 'X-Forwarded-Host', 'a', 'X-Forwarded-Proto', 'https', 'Via', '1.1 gw']
   const hop = [
     'Connection', 'Keep-Alive', 'Proxy-Connection', 'TE', 'Trailer', 'Transfer-Encoding', 'Upgrade', 'HTTP2-Settings', 'Expect', 'Host',
@@ -152,20 +158,23 @@ t.test('headers that are meant for one hop, or decided on, go no further', async
   t.same(ask(['A', '1', 'X-Hop', '2', 'CONTENT-LENGTH', '3'], { connection: 'close, x-hop, content-length' }), ['A', '1', 'CONTENT-LENGTH', '3', ...forwarded])
   t.same(ask(['Content-Length', '3'], { hasBody: false }), forwarded)
   t.same(ask([], { ips: ['10.0.0.1', '10.0.0.2', '6.6.6.6'] })[1], '6.6.6.6, 10.0.0.2, 10.0.0.1')
+  t.same(ask(['Authorization', 'a', 'X-User', 'b', 'X-Two', '1', 'x-two', '2', 'X-Forwarded-User', 'eve'], {
+    headers: { authorization: undefined, 'x-user': 'ada', 'x-two': '1, 2', 'x-forwarded-user': 'ada', 'x-added': 'c', origin: 'd', connection: undefined }
+  }), ['X-User', 'ada', 'X-Two', '1', 'x-two', '2', 'X-Forwarded-User', 'ada', 'x-added', 'c', ...forwarded], 'what hooks have made of the headers')
 })
 
 t.test('HTTP/2: the Host is :authority, and cookies that were split are one', async t => {
   const rules = { upstream: upstreamAt, via: '1.1 gw', passesDecided: true }
-  const raw = { headers: { ':path': '/', ':authority': 'mlflow.company.com' }, rawHeaders: [':path', '/', 'cookie', 'a=1', 'accept', '*/*', 'cookie', 'b=2'] }
+  const raw = { headers: { ':path': '/', ':authority': 'mlflow.company.com', cookie: 'a=1; b=2', accept: '*/*' }, rawHeaders: [':path', '/', 'cookie', 'a=1', 'accept', '*/*', 'cookie', 'b=2'] }
   t.same(toUpstream({ raw, ip: '::1', host: 'h', protocol: 'https' }, rules, false, false).slice(0, 6), [
-    'accept', '*/*', 'cookie', 'a=1; b=2', 'Host', 'mlflow.company.com'
+    'cookie', 'a=1; b=2', 'accept', '*/*', 'Host', 'mlflow.company.com'
   ])
 })
 
 t.test('the Referer of the own page is what the upstream is told of it', async t => {
   const upstream = { ...upstreamAt, path: '/base' }
   const referer = (value: string, host: string, protocol: string, passesDecided = false) =>
-    toUpstream({ raw: { headers: {}, rawHeaders: ['Referer', value] }, ip: '::1', host, protocol }, { upstream, via: 'v', passesDecided }, false, false)[1]
+    toUpstream({ raw: { headers: { referer: value }, rawHeaders: ['Referer', value] }, ip: '::1', host, protocol }, { upstream, via: 'v', passesDecided }, false, false)[1]
   for (const [value, host, protocol, expected] of [
     ['https://mlflow.company.com/signup?a=http://b', 'mlflow.company.com', 'https', 'https://up:5000/base/signup?a=http://b'],
     ['https://MLFLOW.company.com', 'mlflow.company.com:443', 'https', 'https://up:5000/base'],
