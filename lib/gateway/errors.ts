@@ -10,8 +10,10 @@ export const UpstreamTimeoutError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_T
 export const LoopError = gatewayError('FST_MLFLOW_SECURITY_LOOP',
   'The upstream of this gateway leads back to it. upstream (MLFLOW_TRACKING_URI, --upstream) has to name the MLflow server itself.', 508)
 export const AmbiguousPathError = gatewayError('FST_MLFLOW_SECURITY_AMBIGUOUS_PATH',
-  'A path that does not begin with one slash, or has a backslash, a "#" or a segment of dots, is not passed on: others would read another path.', 400)
-export const BodyNotAllowedError = gatewayError('FST_MLFLOW_SECURITY_BODY_NOT_ALLOWED',
-  'A GET or HEAD request with a body cannot be passed on. Send its parameters in the query.', 400)
+  'A path that does not begin with a slash, or has a backslash, a "#" or a segment "." or "..", is not passed on: others would read another path.', 400)
+export const CodedTransferError = gatewayError('FST_MLFLOW_SECURITY_CODED_TRANSFER',
+  'A Transfer-Encoding other than "chunked" cannot be passed on. Say how a body is compressed by Content-Encoding.', 501)
+export const DoubledHostError = gatewayError('FST_MLFLOW_SECURITY_DOUBLED_HOST', 'The request has two Host headers, of which nobody knows which one counts.', 400)
 
+export const GatewayNotLastError = createError<[string]>('FST_MLFLOW_SECURITY_GATEWAY_NOT_LAST', '%s', 500)
 export const MissingDependencyError = createError<[string]>('FST_MLFLOW_SECURITY_MISSING_DEPENDENCY', '%s', 500)

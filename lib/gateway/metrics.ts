@@ -5,7 +5,7 @@ import type { Registry } from 'prom-client'
 import { CHANNEL } from '../hooks/report.js'
 import mlflowSecurity from '../index.js'
 import { loadOptional } from './optional.js'
-import { isAnsweredByUpstream } from './proxy.js'
+import { observe } from './observers.js'
 import type { Refusal, Settings } from '../../types/index.js'
 
 /**
@@ -36,8 +36,11 @@ export async function addMetrics (gateway: FastifyInstance): Promise<Registry> {
 
   const asked = new WeakMap<FastifyRequest, () => number>()
   gateway.addHook('preHandler', (request, _reply, done) => { asked.set(request, latency.startTimer()); done() })
-  gateway.addHook('onSend', (request, _reply, _payload, done) => { if (isAnsweredByUpstream(request)) asked.get(request)?.(); done() })
   gateway.addHook('onResponse', ({ method }, { statusCode }, done) => { requests.inc({ method, status: statusCode }); done() })
+  observe(gateway.server, {
+    answered: request => { asked.get(request)?.() },
+    ended: ({ method }, status) => { requests.inc({ method, status }) }
+  })
 
   const count = (message: unknown): void => {
     if (isRefusal(message)) refusals.inc({ code: message.code, report_only: String(message.reportOnly) })
