@@ -2,10 +2,12 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { UsageError } from '../settings/errors.js'
 import { checkArguments } from './arguments.js'
+import { besideChild, parseChild } from './child/command.js'
 import { checkFlags, serveFlags } from './flags.js'
 import { help } from './help.js'
-import { loggerOptions } from './logger.js'
+import { logOptions, parseLevel } from './logger.js'
 import { serveOptions, settingOptions } from './options.js'
+import { openOutputs } from './outputs.js'
 
 type Print = (text: string) => void
 
@@ -16,9 +18,9 @@ const REFUSED = 1
  *
  * @param args - what stands after the command's name
  * @param print - takes what is for the standard output
- * @returns the exit code, for a gateway that of a start that has succeeded
- * @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_MISSING_DEPENDENCY, and what
- *   `listen` throws
+ * @returns the exit code, for a gateway when it has ended
+ * @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_MISSING_DEPENDENCY,
+ *   FST_MLFLOW_SECURITY_CANNOT_LISTEN
  */
 export async function main (args: string[], print: Print = text => { process.stdout.write(text) }): Promise<number> {
   const [command, ...rest] = args
@@ -26,25 +28,40 @@ export async function main (args: string[], print: Print = text => { process.std
 }
 
 async function runGateway (args: string[], print: Print): Promise<number> {
-  checkArguments(args, serveFlags)
-  const { values } = parseArgs({ args, options: serveFlags })
+  const [own, command] = splitCommand(args)
+  checkArguments(own, serveFlags)
+  const { values } = parseArgs({ args: own, options: serveFlags })
   if (printAbout(values, print)) return 0
-  const { options, listen, metrics } = serveOptions(values, loggerOptions(values['log-level'], process.stdout.isTTY))
-  const { serve } = await import('./serve.js')
-  await serve(options, listen, metrics)
-  return 0
+  const child = command === undefined ? undefined : parseChild(command, process.env)
+  const outputs = await openOutputs()
+  const log = logOptions(parseLevel(values['log-level']), outputs.format)
+  const settings = serveOptions(child === undefined ? values : besideChild(values, child), log)
+  const { run } = await import('./run.js')
+  const { runWithChild } = await import('./child/run.js')
+  const code = child === undefined ? await run(settings, outputs) : await runWithChild(settings, child, outputs)
+  await Promise.all([outputs.log.finish(), outputs.errors.finish()])
+  return code
+}
+
+/** What stands behind the first `--` is another command. */
+function splitCommand (args: string[]): [own: string[], command: string[] | undefined] {
+  const at = args.indexOf('--')
+  return at === -1 ? [args, undefined] : [args.slice(0, at), args.slice(at + 1)]
 }
 
 async function runCheck (args: string[], print: Print): Promise<number> {
-  checkArguments(args, checkFlags)
-  const { values } = parseArgs({ args, options: checkFlags })
+  const [own, command] = splitCommand(args)
+  checkArguments(own, checkFlags)
+  const { values } = parseArgs({ args: own, options: checkFlags })
   if (printAbout(values, print)) return 0
   const host = values['host-header']
   if (host === undefined) throw new UsageError("check needs --host-header VALUE; '' stands for a request without one. See --help.")
-  const { options } = serveOptions(values, loggerOptions(values['log-level'], false))
+  parseLevel(values['log-level'])
+  const settings = command === undefined ? values : { ...values, ...besideChild(values, parseChild(command, process.env)) }
+  const { options } = serveOptions(settings, { logger: false })
   const { check, inWords, refuseWrongGateway } = await import('./check.js')
   refuseWrongGateway(options)
-  const answer = await check(settingOptions(values), values['static-prefix'], {
+  const answer = await check(settingOptions(settings), settings['static-prefix'], {
     host, origin: values.origin, site: values['sec-fetch-site'], method: values.method ?? 'GET', path: values.path ?? '/'
   })
   print(values.json === true ? `${JSON.stringify(answer, null, 2)}\n` : `${inWords(answer)}\n`)

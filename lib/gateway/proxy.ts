@@ -7,6 +7,7 @@ import { SIGNAL, createClient, forget, hangUpSignal } from './client.js'
 import type { UpstreamClient } from './client.js'
 import { OWN_HEADERS, fromUpstream, toUpstream } from './headers.js'
 import { loadOptional } from './optional.js'
+import { createRefusalAdvice } from './advice.js'
 import { METHODS } from './options.js'
 import type { GatewaySettings, Upstream } from './options.js'
 import { isAmbiguous, originForm } from './path.js'
@@ -31,8 +32,11 @@ export async function addProxy (app: FastifyInstance, { upstream, staticPrefix }
 
   const { healthRoutes, disableSecurityMiddleware } = app.mlflowSecurity.settings
   const via = `1.1 mlflow-gateway-${randomBytes(4).toString('hex')}`
+  const advise = createRefusalAdvice(app, upstream.host, disableSecurityMiddleware)
   const options = {
-    ...proxyOptions(upstream, client, via, !disableSecurityMiddleware), ...socketOptions(upstream, via, app.log), websocket: true as const
+    ...proxyOptions(upstream, client, via, !disableSecurityMiddleware, advise),
+    ...socketOptions(upstream, via, app.log),
+    websocket: true as const
   }
   // The health routes stand beside the wildcard so that the router tells them apart, not the text of a URL.
   const renderer = staticPrefix + TRACE_RENDERER
@@ -51,7 +55,9 @@ export function continueWhenAllowed (app: FastifyInstance): void {
   })
 }
 
-function proxyOptions (upstream: Upstream, client: UpstreamClient, via: string, replacesHeaders: boolean): FastifyHttpProxyOptions {
+function proxyOptions (
+  upstream: Upstream, client: UpstreamClient, via: string, replacesHeaders: boolean, advise: (body: Uint8Array) => void
+): FastifyHttpProxyOptions {
   return {
     upstream: upstream.origin + upstream.path,
     httpMethods: [...METHODS],
@@ -66,6 +72,7 @@ function proxyOptions (upstream: Upstream, client: UpstreamClient, via: string, 
       rewriteHeaders: (headers, request) => fromUpstream(headers, request, upstream, replacesHeaders),
       onResponse (request, reply, { statusCode, stream }) {
         begun.add(request)
+        if (statusCode === 403) stream.once('data', advise)
         // Its length is that of the body which it does not have (RFC 9110 §8.6).
         if (statusCode === 304) stream.on('error', () => {}).resume()
         reply.send(statusCode === 304 ? undefined : stream)

@@ -21,6 +21,8 @@ export const AlreadyRegisteredError = startError('FST_MLFLOW_SECURITY_ALREADY_RE
 export const CorsAlreadyRegisteredError = startError('FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED')
 
 export const UsageError = startError('FST_MLFLOW_SECURITY_USAGE')
+/** What may be right another time: systemd and others try again. */
+export const ListenError = startError('FST_MLFLOW_SECURITY_CANNOT_LISTEN')
 export const MissingDependencyError = startError('FST_MLFLOW_SECURITY_MISSING_DEPENDENCY')
 
 const gatewayError = (code: string, message: string, statusCode: number) => createError(code, message, statusCode, Error, false)
@@ -35,6 +37,11 @@ export const AmbiguousPathError = gatewayError('FST_MLFLOW_SECURITY_AMBIGUOUS_PA
   'A path that does not begin with one slash, or has a backslash, a "#" or a segment of dots, is not passed on: others would read another path.', 400)
 export const BodyNotAllowedError = gatewayError('FST_MLFLOW_SECURITY_BODY_NOT_ALLOWED',
   'A GET or HEAD request with a body cannot be passed on. Send its parameters in the query.', 400)
+
+export const StartingError = gatewayError('FST_MLFLOW_SECURITY_STARTING',
+  'The MLflow server behind this gateway is starting. Try again in a few seconds.', 503)
+export const DrainingError = gatewayError('FST_MLFLOW_SECURITY_DRAINING',
+  'This gateway is about to end (SIGTERM, --drain-delay). Send new requests to another one.', 503)
 
 /** @returns the error that Fastify's error pipeline gets for a refused request */
 export function refusalError ({ code, message }: Refused): FastifyError {
