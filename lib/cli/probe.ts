@@ -17,10 +17,11 @@ const MEANWHILE = 'Until then requests get 502.'
  * same: what is down now may be there in a minute.
  *
  * @param gateway - a gateway that listens
+ * @param timeout - milliseconds
  */
-export async function probe (gateway: FastifyInstance, upstream: Upstream): Promise<void> {
+export async function probe (gateway: FastifyInstance, upstream: Upstream, timeout = TIMEOUT): Promise<void> {
   try {
-    const answer = await ask(upstream)
+    const answer = await ask(upstream, timeout)
     if (answer.statusCode === 403) {
       const { disableSecurityMiddleware } = gateway.mlflowSecurity.settings
       createRefusalAdvice(gateway, upstream.host, disableSecurityMiddleware)(await beginning(answer))
@@ -31,9 +32,9 @@ export async function probe (gateway: FastifyInstance, upstream: Upstream): Prom
   }
 }
 
-function ask ({ origin, path, ca }: Upstream): Promise<IncomingMessage> {
+function ask ({ origin, path, ca }: Upstream, timeout: number): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const options = { agent: false, headers: { accept: 'text/html' }, timeout: TIMEOUT }
+    const options = { agent: false, headers: { accept: 'text/html' }, timeout }
     const url = `${origin}${path}/`
     const request = url.startsWith('https:')
       ? secureGet(url, { ...options, ...(ca === undefined ? {} : { ca }) }, resolve)
@@ -45,8 +46,8 @@ function ask ({ origin, path, ca }: Upstream): Promise<IncomingMessage> {
 }
 
 async function beginning (answer: IncomingMessage): Promise<Buffer> {
-  const [chunk = ''] = await once(answer, 'data', { signal: AbortSignal.timeout(TIMEOUT) })
-  return Buffer.from(chunk)
+  await once(answer, 'readable')
+  return Buffer.from(answer.read() ?? '')
 }
 
 /** In words of the flags; the codes are those of Node.js and of OpenSSL (X509_verify_cert_error_string). */

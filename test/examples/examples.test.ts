@@ -27,7 +27,7 @@ t.test('every command line of the documentation and of the deployments is one th
     if (values.help === true || values.version === true) continue
     const { MLFLOW_TRACKING_URI = 'http://set.in.the.environment', ...settings } = environment
     if (values.cert !== undefined) continue // the files are not here
-    const { options } = serveOptions(values, false)
+    const { options } = serveOptions(values, { logger: false })
     const app = createGateway({ ...options, upstream: options.upstream ?? MLFLOW_TRACKING_URI })
     await app.ready()
     t.ok(app.mlflowSecurity.settings, 'and whose settings are right')
