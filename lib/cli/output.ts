@@ -1,5 +1,4 @@
 import type { Writable } from 'node:stream'
-import { setTimeout as wait } from 'node:timers/promises'
 
 /** Characters that may wait for a reader that is slow or gone; what comes then is dropped. */
 const LIMIT = 1 << 20
@@ -74,7 +73,11 @@ export function createOutput (
     flush,
     async finish () {
       flush()
-      await Promise.race([new Promise<void>(resolve => { whenWritten = resolve; settled() }), wait(PATIENCE, undefined, { ref: false })])
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, PATIENCE)
+        whenWritten = () => { clearTimeout(timer); resolve() }
+        settled()
+      })
     },
     get dropped () { return dropped }
   }
