@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { UsageError } from '../settings/errors.js'
-import { checkArguments } from './arguments.js'
+import { checkArguments, splitCommand } from './arguments.js'
 import { besideChild, parseChild } from './child/command.js'
 import { checkFlags, serveFlags } from './flags.js'
 import { help } from './help.js'
@@ -41,12 +41,6 @@ async function runGateway (args: string[], print: Print): Promise<number> {
   const code = child === undefined ? await run(settings, outputs) : await runWithChild(settings, child, outputs)
   await Promise.all([outputs.log.finish(), outputs.errors.finish()])
   return code
-}
-
-/** What stands behind the first `--` is another command. */
-function splitCommand (args: string[]): [own: string[], command: string[] | undefined] {
-  const at = args.indexOf('--')
-  return at === -1 ? [args, undefined] : [args.slice(0, at), args.slice(at + 1)]
 }
 
 async function runCheck (args: string[], print: Print): Promise<number> {

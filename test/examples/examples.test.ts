@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import t from 'tap'
 import type { Test } from 'tap'
-import { checkArguments } from '../../lib/cli/arguments.js'
+import { checkArguments, splitCommand } from '../../lib/cli/arguments.js'
+import { parseChild } from '../../lib/cli/child/command.js'
 import { checkFlags, serveFlags } from '../../lib/cli/flags.js'
 import { serveOptions } from '../../lib/cli/options.js'
 import { createGateway } from '../../lib/gateway.js'
@@ -18,7 +19,9 @@ const HOST = ['Host', 'localhost'] as const
 t.test('every command line of the documentation and of the deployments is one that the command takes', async t => {
   const lines = commandLines()
   t.ok(lines.length >= 7, `${lines.length} of them`)
-  for (const { where, args, environment } of lines) {
+  for (const { where, args: all, environment } of lines) {
+    const [args, command] = splitCommand(all)
+    if (command !== undefined) t.doesNotThrow(() => parseChild(command, {}), where)
     if (args[0] === 'check') {
       t.doesNotThrow(() => checkArguments(args.slice(1), checkFlags), where)
       continue
