@@ -1,15 +1,16 @@
 import fp from 'fastify-plugin'
 import type { FastifyPluginAsync } from 'fastify'
 import { announce } from './hooks/announce.js'
-import { addCors } from './hooks/cors.js'
-import { compileFrameAncestors } from './rules/frame-ancestors.js'
+import { createCors } from './hooks/cors.js'
+import { compile } from './hooks/compile.js'
+import { createDecision } from './hooks/decision.js'
 import { createGuard } from './hooks/guard.js'
 import { createHeaderHooks } from './hooks/headers.js'
+import { createHandOver } from './hooks/middleware.js'
 import { lineage, refuseSecondCors, refuseSecondRegistration } from './hooks/instance.js'
-import { createPolicy } from './policy/policy.js'
 import { checkOverride, checkRoute, watchRoutes } from './hooks/route-config.js'
-import { mlflowSecuritySchema } from './settings/schema.js'
-import { resolveSettings } from './settings/settings.js'
+import { mlflowSecuritySchema } from './settings/table.js'
+import { resolveSettings } from './settings/resolve.js'
 import type { MlflowSecurityOptions, RequestHead } from '../types/index.js'
 
 const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify, options) => {
@@ -19,21 +20,32 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   // Everything that can be wrong is found before anything is added to the server.
   refuseSecondRegistration(server)
   const settings = resolveSettings(options, process.env)
-  const policy = createPolicy(settings)
-  const ancestors = compileFrameAncestors(settings.frameAncestors)
+  const compiled = compile(settings)
+  const { policy, ancestors } = compiled
   if (!settings.disableSecurityMiddleware) refuseSecondCors(server)
 
   root.decorate('mlflowSecurity', Object.freeze({ settings, inspect: (request: RequestHead) => policy.inspect(request) }))
   const overrides = watchRoutes(server, settings.disableSecurityMiddleware ? checkOverride : checkRoute)
-  announce(root, settings, policy)
+  const decision = createDecision(root, settings, policy, overrides)
+  await announce(root, settings, compiled)
   if (settings.disableSecurityMiddleware) return
 
-  const headers = createHeaderHooks(settings, ancestors, overrides)
-  root.addHook('onRequest', headers.setSecurityHeaders)
-  root.addHook('onRequest', createGuard(settings, policy, overrides))
-  await addCors(root, settings, policy)
-  root.addHook('preParsing', headers.settleFrameOptions)
-  if (headers.addFrameAncestors !== undefined) root.addHook('onSend', headers.addFrameAncestors)
+  const { setSecurityHeaders, settleFrames, completeHeaders } = createHeaderHooks(settings, ancestors, overrides)
+  const refuseForeignRequest = createGuard(decision, settings.reportOnly)
+  const answerCors = createCors(settings, policy, overrides)
+  const handOver = createHandOver(root)
+
+  root.addHook('onRequest', function protect (request, reply, done) {
+    setSecurityHeaders(request, reply)
+    const refusal = refuseForeignRequest(request, reply)
+    if (refusal !== undefined) return done(refusal)
+    if (answerCors(request, reply)) return
+    handOver(reply)
+    done()
+  })
+  root.addHook('preParsing', settleFrames)
+  root.addHook('onSend', completeHeaders)
+  root.addHook('onReady', async () => refuseSecondCors(server))
 }
 
 // CommonJS gets the plugin itself, and by its properties what modules get by name.

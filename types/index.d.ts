@@ -80,6 +80,8 @@ export interface RequestHead {
   readonly headers: IncomingHttpHeaders
   /** Names and values in turn, as they came. Without it a second Host header goes unseen. */
   readonly rawHeaders?: readonly string[] | undefined
+  /** The connection: one whose `encrypted` is true has come by https. */
+  readonly socket?: object | undefined
 }
 
 /** The rule that let a request pass. */
@@ -134,8 +136,11 @@ export interface CrossOrigin extends RefusedRequest {
   readonly check: 'origin'
   readonly code: 'FST_MLFLOW_SECURITY_CROSS_ORIGIN'
   readonly statusCode: 403
-  /** `undefined` where no entry helps: a malformed Origin, or none at all. */
-  readonly setting: 'corsAllowedOrigins' | undefined
+  /**
+   * `allowedHosts` where the browser says that it is the server's own page, on a host that is not in that list; `undefined` where
+   * no entry helps: a malformed Origin, or none at all.
+   */
+  readonly setting: 'corsAllowedOrigins' | 'allowedHosts' | undefined
   /** What to add to the setting. */
   readonly entry: string | undefined
 }
@@ -149,20 +154,28 @@ export interface MlflowSecurity {
   /**
    * The verdict on a request outside Fastify's routing, of a raw `upgrade` handler for instance. No route exempts it
    * from anything, and `reportOnly` does not change it. Behind a trusted proxy it decides on the Host that the proxy sent,
-   * not on X-Forwarded-Host.
+   * not on X-Forwarded-Host, and knows https by the connection alone.
+   *
+   * @example
+   * app.server.on('upgrade', (request, socket) => {
+   *   if (!app.mlflowSecurity.inspect(request).allowed) socket.destroy()
+   * })
    */
   inspect (request: RequestHead): Verdict
 }
 
-/** `config: { mlflowSecurity: … }` of a route. */
-export type RouteConfig = false | {
+/** The checks that a route does without, and its own X-Frame-Options. */
+export interface RouteOverride {
   /** `false`: any Host may call this route. */
-  host?: false | undefined
+  readonly host?: false | undefined
   /** `false`: any site may call this route; for OAuth `form_post`, SAML and the like. */
-  origin?: false | undefined
+  readonly origin?: false | undefined
   /** X-Frame-Options of this route, in place of the setting and of `frameAncestors`. */
-  frameOptions?: FrameOptions | undefined
+  readonly frameOptions?: FrameOptions | undefined
 }
+
+/** `config: { mlflowSecurity: … }` of a route; `false` for no protection at all. */
+export type RouteConfig = false | RouteOverride
 
 /**
  * The message of the diagnostics channel `fastify-mlflow-security.refused`, and the fields of the log line. Values of

@@ -71,7 +71,7 @@ export function explain (request: IncomingMessage | Http2ServerRequest): string 
       return `${status} ${entry}`
     }
     case 'FST_MLFLOW_SECURITY_CROSS_ORIGIN': {
-      const setting: 'corsAllowedOrigins' | undefined = refused.setting
+      const setting: 'corsAllowedOrigins' | 'allowedHosts' | undefined = refused.setting
       return `${setting} ${refused.entry} ${refused.message}`
     }
   }

@@ -32,6 +32,14 @@ const refused = {
 
 const setUps = {
   bare () {},
+  headers (app) {
+    app.addHook('onRequest', (_request, reply, done) => {
+      reply.header('x-content-type-options', 'nosniff')
+      reply.header('x-frame-options', 'SAMEORIGIN')
+      reply.header('vary', 'Origin')
+      done()
+    })
+  },
   floor (app) {
     app.addHook('onRequest', (_request, reply, done) => {
       reply.header('x-content-type-options', 'nosniff')
@@ -127,7 +135,7 @@ async function createApp (setUp, logger = false) {
   await app.after()
   const route = { url: '/', handler: (_request, reply) => { reply.send('ok') } }
   app.route({ method: ['GET', 'POST'], ...route })
-  if (!app.hasRequestDecorator('corsPreflightEnabled')) app.route({ method: 'OPTIONS', ...route })
+  if (!app.hasPlugin('@fastify/cors')) app.route({ method: 'OPTIONS', ...route })
   const runs = Array.from({ length: 20 }, (_, i) => ({ run_id: `run-${i}`, status: 'FINISHED', metrics: { loss: i / 10 } }))
   app.get('/runs', (_request, reply) => { reply.send({ runs }) })
   await app.ready()

@@ -5,7 +5,9 @@ import { createGateway } from 'fastify-mlflow-security/gateway'
 
 const { MAX = '100', PORT = '8080' } = process.env
 
-const gateway = createGateway({ fastify: { logger: true } })
-// Refused requests are not counted: the checks come first.
-await gateway.register(rateLimit, { max: Number(MAX), timeWindow: '1 minute' })
+const gateway = createGateway({
+  fastify: { logger: true },
+  // Refused requests are not counted: the checks come first.
+  before: app => app.register(rateLimit, { max: Number(MAX), timeWindow: '1 minute' })
+})
 await gateway.listen({ port: Number(PORT) })

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
-import { UsageError } from '../settings/errors.js'
+import { UsageError } from './usage-error.js'
 import { quote } from '../grammar/quote.js'
+import { findMeant } from '../settings/spelling.js'
 import type { Flags } from './flags.js'
 
 /**
@@ -39,8 +40,8 @@ function checkFlag ({ name, rawName, value }: Token, flags: Flags, seen: Set<str
 }
 
 function suggest (name: string, flags: Flags): string {
-  const plain = (text: string) => text.toLowerCase().replace(/[^a-z]/g, '').replace(/s$/, '')
-  const meant = Object.keys(flags).find(candidate => plain(candidate) === plain(name)) ??
-    Object.keys(flags).find(candidate => name.length > 2 && (candidate.startsWith(name) || name.startsWith(candidate)))
+  const names = Object.keys(flags)
+  const meant = findMeant(name, names) ??
+    names.find(candidate => name.length > 2 && (candidate.startsWith(name) || name.startsWith(candidate)))
   return meant === undefined ? '' : `Did you mean --${meant}? `
 }

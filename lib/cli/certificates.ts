@@ -3,7 +3,7 @@ import { Server as TlsServer, createSecureContext } from 'node:tls'
 import { readFileSync } from 'node:fs'
 import type { FastifyBaseLogger } from 'fastify'
 import { quote } from '../grammar/quote.js'
-import { UsageError } from '../settings/errors.js'
+import { UsageError } from './usage-error.js'
 
 /** The files of --cert and --key. */
 export interface CertificateFiles { readonly cert: string, readonly key: string }

@@ -1,23 +1,27 @@
-import Fastify from 'fastify'
-import { parseAuthority } from '../grammar/authority.js'
-import { AmbiguousPathError, UsageError } from '../settings/errors.js'
-import { compileFrameAncestors } from '../rules/frame-ancestors.js'
+import type { IncomingHttpHeaders } from 'node:http'
 import { createGateway } from '../gateway.js'
 import type { GatewayOptions } from '../gateway.js'
-import { METHODS, healthRoutes, resolvePrefix } from '../gateway/options.js'
+import { AmbiguousPathError } from '../gateway/errors.js'
 import { isAmbiguous } from '../gateway/path.js'
-import { compileHostRules } from '../rules/host-rules.js'
-import { createPolicy } from '../policy/policy.js'
+import { parseAuthority } from '../grammar/authority.js'
 import { quote } from '../grammar/quote.js'
-import { flags, variables } from '../settings/schema.js'
-import { resolveSettings } from '../settings/settings.js'
-import type { AllowedRule, MlflowSecurityOptions, Refused, Settings, Verdict } from '../../types/index.js'
+import { decisionOf } from '../hooks/decision.js'
+import { METHODS } from '../policy/methods.js'
+import { compileHostRules } from '../rules/host-rules.js'
+import { isDefaultList } from '../settings/defaults.js'
+import { settingsTable } from '../settings/table.js'
+import { UsageError } from './usage-error.js'
+import type { AllowedRule, Refused, RouteOverride, Settings, Verdict } from '../../types/index.js'
 
 /** The request that is asked about, as its headers would stand in it. */
 export interface Question {
   readonly host: string
   readonly origin: string | undefined
   readonly site: string | undefined
+  /** The request has a Cookie, whichever. */
+  readonly cookie?: boolean
+  /** The request is known to have come by https. */
+  readonly https?: boolean
   readonly method: string
   readonly path: string
 }
@@ -46,36 +50,68 @@ const RULES: Readonly<Record<AllowedRule, string>> = {
 }
 
 /**
- * Decides on a request as the gateway would.
+ * Asks the gateway that these options make, before it listens: wrong options are found as they would be at its start.
  *
  * @throws FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_USAGE
  */
-export async function check (options: MlflowSecurityOptions, staticPrefix: string | undefined, question: Question): Promise<Answer> {
-  const settings = resolveSettings({ healthRoutes: healthRoutes(resolvePrefix(staticPrefix)), ...options }, process.env)
-  compileFrameAncestors(settings.frameAncestors)
-  const { path, host, origin, site } = question
-  const asked = question.method.toUpperCase()
-  const method = METHODS.find(method => method === asked)
-  if (method === undefined) throw new UsageError(`--method: ${quote(question.method)} is not passed on. Allowed: ${METHODS.join(', ')}.`)
-  refuseStrangePath(path)
-
-  const anyHost = await matchesRoute(settings.healthRoutes, method, path)
-  const headers = { host, ...(origin === undefined ? {} : { origin }), ...(site === undefined ? {} : { 'sec-fetch-site': site }) }
-  const request = { method, url: path, headers }
-  const verdict = createPolicy(settings).inspect(request, undefined, { host: anyHost, origin: false })
+export async function check (options: GatewayOptions, question: Question): Promise<Answer> {
+  const method = findMethod(question.method)
+  refuseStrangePath(question.path)
+  const { settings, verdict, override } = await ask(options, method, question)
   const { reportOnly } = settings
+  const anyHost = override.host === false
   return verdict.allowed
-    ? { ...verdict, explanation: RULES[verdict.rule], anyHost, hostEntry: hostEntry(settings, host), reportOnly }
+    ? { ...verdict, explanation: RULES[verdict.rule], anyHost, hostEntry: hostEntry(settings, question.host), reportOnly }
     : { ...verdict, explanation: explainRefusal(verdict), anyHost, fix: fixOf(verdict, settings), reportOnly }
 }
 
-/**
- * The settings that no verdict hangs on: a command line that passes here has to start the gateway as well.
- *
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION
- */
-export function refuseWrongGateway (options: GatewayOptions): void {
-  createGateway({ ...options, upstream: options.upstream ?? 'http://127.0.0.1:5000' }) // it does not have to be there
+interface Asked { readonly settings: Settings, readonly verdict: Verdict, readonly override: RouteOverride }
+
+/** Sends the question through the gateway's router and hooks. No request leaves it: a hook answers before the proxy would. */
+async function ask (options: GatewayOptions, method: Method, { path, ...question }: Question): Promise<Asked> {
+  const gateway = createGateway({
+    ...options,
+    upstream: options.upstream ?? 'http://127.0.0.1:5000', // it does not have to be there
+    fastify: {
+      ...options.fastify,
+      logger: false,
+      // `inject` would tidy the path up, and put a Host where there is none.
+      rewriteUrl (raw) {
+        raw.headers = headersOf(question)
+        Object.assign(raw.socket, { encrypted: question.https === true })
+        return path
+      }
+    }
+  })
+  let asked: Asked | undefined
+  gateway.addHook('onRequest', (_request, reply, _done) => { reply.send() })
+  gateway.addHook('onSend', async (request) => {
+    const decision = decisionOf(request)
+    if (decision === undefined) return
+    asked = { settings: gateway.mlflowSecurity.settings, verdict: decision.verdictOn(request), override: decision.overrideOf(request) }
+  })
+  await gateway.inject({ method, url: '/' })
+  await gateway.close()
+  if (asked === undefined) throw new Error('The gateway has answered without a decision')
+  return asked
+}
+
+function headersOf ({ host, origin, site, cookie }: Omit<Question, 'path'>): IncomingHttpHeaders {
+  return {
+    host,
+    ...(origin === undefined ? {} : { origin }),
+    ...(site === undefined ? {} : { 'sec-fetch-site': site }),
+    ...(cookie === true ? { cookie: 'session=1' } : {})
+  }
+}
+
+type Method = typeof METHODS[number]
+
+function findMethod (written: string): Method {
+  const asked = written.toUpperCase()
+  const method = METHODS.find(method => method === asked)
+  if (method === undefined) throw new UsageError(`--method: ${quote(written)} is not passed on. Allowed: ${METHODS.join(', ')}.`)
+  return method
 }
 
 function refuseStrangePath (path: string): void {
@@ -83,13 +119,6 @@ function refuseStrangePath (path: string): void {
   if (/[^\x21-\x7e]/.test(path)) throw new UsageError(`--path: ${quote(path)} has characters that a request line does not carry: escape them (%20).`)
   if (/%(?![0-9a-f]{2})/i.test(path.replace(/\?.*$/s, ''))) throw new UsageError(`--path: ${quote(path)} has a "%" that escapes nothing: write %25.`)
   if (isAmbiguous(path)) throw new UsageError(`--path: ${quote(path)}: ${new AmbiguousPathError().message}`)
-}
-
-/** Asks the router that the gateway has. */
-async function matchesRoute (routes: readonly string[], method: typeof METHODS[number], path: string): Promise<boolean> {
-  const app = Fastify({ rewriteUrl: () => path }) // `inject` would tidy the path up
-  for (const url of new Set(routes)) app.route({ method: [...METHODS], url, handler: async () => 'ok' })
-  return (await app.inject({ method, url: '/' })).statusCode === 200
 }
 
 function hostEntry ({ allowedHosts, disableSecurityMiddleware }: Settings, host: string): string | undefined {
@@ -106,9 +135,10 @@ function explainRefusal ({ check, statusCode }: Refused): string {
 /** The setting as it is, with the entry that is missing. */
 function fixOf ({ setting, entry }: Refused, settings: Settings): string | undefined {
   if (setting === undefined || entry === undefined) return undefined
-  const given = resolveSettings({}, {})[setting].join() === settings[setting].join() ? ['@default'] : settings[setting]
+  const given = isDefaultList(setting, settings[setting]) ? ['@default'] : settings[setting]
   const list = [...given, entry].join(',')
-  return `--${flags[setting]} '${list}' or ${variables[setting]}='${list}'`
+  const { flag, variable } = settingsTable[setting]
+  return `--${flag} '${list}' or ${variable}='${list}'`
 }
 
 /** @returns the answer as people read it */

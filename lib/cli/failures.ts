@@ -1,4 +1,4 @@
-import { ListenError } from '../settings/errors.js'
+import { ListenError } from './usage-error.js'
 import type { ListenAddress } from './options.js'
 
 /** Which flags an address comes from. */

@@ -1,4 +1,5 @@
-import { flags as names } from '../settings/schema.js'
+import { optionNames, settingOf } from '../settings/table.js'
+import type { OptionName, Setting } from '../settings/table.js'
 
 /** A flag of the command, as `util.parseArgs` takes it, and what the help says of it. */
 export interface Flag {
@@ -16,55 +17,30 @@ export interface Flag {
 export type Flags = Readonly<Record<string, Flag>>
 
 /** The settings that MLflow documents, under their documented names. */
-export const documentedFlags = {
-  [names.allowedHosts]: {
-    type: 'string',
-    multiple: true,
-    value: 'HOSTS',
-    help: 'Hosts that requests may name, against DNS rebinding: mlflow.company.com, *.company.com, 192.168.1.100, 10.0.0.0/8, ' +
-      '@default for the default list, * for every host',
-    variable: 'MLFLOW_SERVER_ALLOWED_HOSTS',
-    byDefault: 'localhost and private addresses'
-  },
-  [names.corsAllowedOrigins]: {
-    type: 'string',
-    multiple: true,
-    value: 'ORIGINS',
-    help: 'Origins whose pages may call the server: https://app.company.com, https://*.company.com, @default, * for every origin',
-    variable: 'MLFLOW_SERVER_CORS_ALLOWED_ORIGINS',
-    byDefault: 'localhost:*'
-  },
-  [names.xFrameOptions]: {
-    type: 'string',
-    value: 'VALUE',
-    help: 'Who may embed the pages, against clickjacking: SAMEORIGIN, DENY or NONE',
-    variable: 'MLFLOW_SERVER_X_FRAME_OPTIONS',
-    byDefault: 'SAMEORIGIN'
-  },
-  [names.disableSecurityMiddleware]: {
-    type: 'boolean',
-    help: 'Turn all checks and headers off',
-    variable: 'MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE',
-    byDefault: 'false'
-  }
-} as const satisfies Flags
+export const documentedFlags: Flags = flagsOf(optionNames.filter(option => settingOf(option).variable !== undefined))
+
+/** The other settings of the plugin. */
+const ownFlags: Flags = flagsOf(optionNames.filter(option => settingOf(option).variable === undefined))
+
+function flagsOf (options: readonly OptionName[]): Flags {
+  return Object.fromEntries(options.flatMap(option => {
+    const { flag, ...setting } = settingOf(option)
+    return flag === undefined ? [] : [[flag, toFlag(setting)]]
+  }))
+}
+
+function toFlag ({ help = '', value, variable, schema, default: byDefault, defaultInWords }: Omit<Setting, 'flag'>): Flag {
+  const about = { help, byDefault: defaultInWords ?? String(byDefault), ...(variable === undefined ? {} : { variable }) }
+  if (value === undefined) return { type: 'boolean', ...about }
+  return { type: 'string', value, ...('items' in schema ? { multiple: true } : {}), ...about }
+}
 
 /** The settings of the gateway. */
 export const gatewayFlags = {
   upstream: { type: 'string', value: 'URL', help: 'The MLflow server to protect: http://127.0.0.1:5000', variable: 'MLFLOW_TRACKING_URI' },
   host: { type: 'string', value: 'ADDRESS', help: 'The address to listen on', byDefault: '127.0.0.1' },
   port: { type: 'string', value: 'PORT', help: 'The port to listen on', byDefault: '8080' },
-  [names.frameAncestors]: {
-    type: 'string', multiple: true, value: 'SITES', help: 'Sites that may embed the pages, beside the server itself: https://notebook.company.com'
-  },
-  [names.reportOnly]: { type: 'boolean', help: 'Log what would be refused, and let it pass' },
-  'health-routes': {
-    type: 'string',
-    multiple: true,
-    value: 'PATHS',
-    help: 'Paths below --static-prefix that answer whatever the Host, for probes',
-    byDefault: '/health,/version'
-  },
+  ...ownFlags,
   'static-prefix': { type: 'string', value: '/PATH', help: 'The --static-prefix that the MLflow server has' },
   'trust-proxy': {
     type: 'string',
@@ -104,6 +80,8 @@ export const requestFlags = {
   origin: { type: 'string', value: 'VALUE', help: 'Its Origin header' },
   method: { type: 'string', value: 'METHOD', help: 'Its method', byDefault: 'GET' },
   'sec-fetch-site': { type: 'string', value: 'VALUE', help: 'Its Sec-Fetch-Site header' },
+  cookie: { type: 'boolean', help: 'It has a Cookie' },
+  https: { type: 'boolean', help: 'It has come by https, as it does with --cert' },
   path: { type: 'string', value: 'PATH', help: 'Its path', byDefault: '/' },
   json: { type: 'boolean', help: 'Print the verdict as JSON' }
 } as const satisfies Flags

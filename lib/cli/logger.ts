@@ -1,7 +1,7 @@
 import * as fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyServerOptions } from 'fastify'
 import { quote } from '../grammar/quote.js'
-import { UsageError } from '../settings/errors.js'
+import { UsageError } from './usage-error.js'
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 

@@ -1,6 +1,6 @@
 import { hostname as machine } from 'node:os'
 import { isLoopback } from '../grammar/authority.js'
-import { UsageError } from '../settings/errors.js'
+import { UsageError } from './usage-error.js'
 import { defaultPort } from '../grammar/origin.js'
 import type { ListenAddress } from './options.js'
 import { ownAddresses } from './reach.js'

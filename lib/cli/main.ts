@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { UsageError } from '../settings/errors.js'
 import { checkArguments, splitCommand } from './arguments.js'
 import { besideChild, parseChild } from './child/command.js'
 import { checkFlags, serveFlags } from './flags.js'
 import { help } from './help.js'
 import { logOptions, parseLevel } from './logger.js'
-import { serveOptions, settingOptions } from './options.js'
+import { serveOptions } from './options.js'
 import { openOutputs } from './outputs.js'
+import { UsageError } from './usage-error.js'
 
 type Print = (text: string) => void
 
@@ -53,10 +53,15 @@ async function runCheck (args: string[], print: Print): Promise<number> {
   parseLevel(values['log-level'])
   const settings = command === undefined ? values : { ...values, ...besideChild(values, parseChild(command, process.env)) }
   const { options } = serveOptions(settings, { logger: false })
-  const { check, inWords, refuseWrongGateway } = await import('./check.js')
-  refuseWrongGateway(options)
-  const answer = await check(settingOptions(settings), settings['static-prefix'], {
-    host, origin: values.origin, site: values['sec-fetch-site'], method: values.method ?? 'GET', path: values.path ?? '/'
+  const { check, inWords } = await import('./check.js')
+  const answer = await check(options, {
+    host,
+    origin: values.origin,
+    site: values['sec-fetch-site'],
+    cookie: values.cookie === true,
+    https: values.https === true || options.tls !== undefined,
+    method: values.method ?? 'GET',
+    path: values.path ?? '/'
   })
   print(values.json === true ? `${JSON.stringify(answer, null, 2)}\n` : `${inWords(answer)}\n`)
   return answer.allowed ? 0 : REFUSED

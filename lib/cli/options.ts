@@ -1,29 +1,21 @@
 import { X509Certificate } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import { MAX_PORT, NO_PORT, parseAuthority } from '../grammar/authority.js'
-import { UsageError } from '../settings/errors.js'
+import { UsageError } from './usage-error.js'
 import type { GatewayOptions } from '../gateway.js'
 import { resolvePrefix } from '../gateway/options.js'
+import { routePattern } from '../gateway/pattern.js'
 import { quote } from '../grammar/quote.js'
-import type { MlflowSecurityOptions } from '../../types/index.js'
+import { optionNames, settingOf } from '../settings/table.js'
 import { readCertificate, readPem, verifyPem } from './certificates.js'
 import type { CertificateFiles } from './certificates.js'
 
-/** What `util.parseArgs` makes of the flags that name settings. */
-interface SettingValues {
-  readonly 'allowed-hosts'?: string[] | undefined
-  readonly 'cors-allowed-origins'?: string[] | undefined
-  readonly 'x-frame-options'?: string | undefined
-  readonly 'disable-security-middleware'?: boolean | undefined
-  readonly 'frame-ancestors'?: string[] | undefined
-  readonly 'report-only'?: boolean | undefined
-  readonly 'health-routes'?: string[] | undefined
-  readonly 'static-prefix'?: string | undefined
-}
-
-/** The same of those of the gateway. */
-interface GatewayValues extends SettingValues {
+/** What `util.parseArgs` makes of the flags. Those of the settings come from the table, and have no types of their own. */
+interface GatewayValues {
+  readonly [flag: string]: unknown
   readonly upstream?: string | undefined
+  readonly 'static-prefix'?: string | undefined
+  readonly 'health-routes'?: string[] | undefined
   readonly 'trust-proxy'?: string[] | undefined
   readonly cert?: string | undefined
   readonly key?: string | undefined
@@ -50,19 +42,12 @@ const TRUSTED = 'It takes addresses and ranges: 127.0.0.1, 10.0.0.0/8, loopback.
 /** An address to listen on. */
 export interface ListenAddress { readonly host: string, readonly port: number }
 
-export function settingOptions (values: SettingValues): MlflowSecurityOptions {
-  const xFrameOptions = values['x-frame-options']
-  const routes = values['health-routes']
-  return {
-    allowedHosts: values['allowed-hosts'],
-    corsAllowedOrigins: values['cors-allowed-origins'],
-    // The plugin says what is wrong with the value, and knows the variable's name for it.
-    ...(xFrameOptions === undefined ? {} : { MLFLOW_SERVER_X_FRAME_OPTIONS: xFrameOptions }),
-    disableSecurityMiddleware: values['disable-security-middleware'],
-    frameAncestors: values['frame-ancestors'],
-    reportOnly: values['report-only'],
-    ...(routes === undefined ? {} : { healthRoutes: belowPrefix(routes, values['static-prefix']) })
-  }
+/** @returns the settings that have been given by flags, by option; the plugin says what is wrong with one */
+export function settingOptions (values: Readonly<Record<string, unknown>>): object {
+  return Object.fromEntries(optionNames.flatMap(option => {
+    const { flag } = settingOf(option)
+    return flag === undefined || values[flag] === undefined ? [] : [[option, values[flag]]]
+  }))
 }
 
 /** Health routes are named as MLflow has them, and stand below its prefix. */
@@ -71,7 +56,7 @@ function belowPrefix (lists: readonly string[], staticPrefix: string | undefined
   const routes = lists.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
   const wrong = routes.find(route => !/^\/[!-~]*$/.test(route))
   if (wrong !== undefined) throw new UsageError(`--health-routes: ${quote(wrong)} is no path. Allowed: paths that begin with a slash, below --static-prefix: /health,/version.`)
-  return routes.map(route => route.startsWith(`${prefix}/`) ? route : prefix + route)
+  return routes.map(route => route.startsWith(`${prefix}/`) ? route.slice(prefix.length) : route).map(route => routePattern(prefix) + route)
 }
 
 /** What the gateway is started with. */
@@ -108,9 +93,11 @@ export function serveOptions (values: GatewayValues, log: FastifyOptions): Serve
 
 function gatewayOptions (values: GatewayValues, certificate: CertificateFiles | undefined, log: FastifyOptions): GatewayOptions {
   const trustProxy = readTrustProxy(values['trust-proxy'])
+  const routes = values['health-routes']
   const maxHeaderSize = headerSize(values['max-header-size'])
   return {
     ...settingOptions(values),
+    ...(routes === undefined ? {} : { healthRoutes: belowPrefix(routes, values['static-prefix']) }),
     upstream: values.upstream,
     staticPrefix: values['static-prefix'],
     upstreamTimeout: numberOf('upstream-timeout', values['upstream-timeout']),

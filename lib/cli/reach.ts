@@ -4,13 +4,13 @@ import type { FastifyInstance } from 'fastify'
 import { formatAuthority, formatHost, isLoopback, parseAuthority } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import type { GatewayOptions } from '../gateway.js'
-import { DEFAULT_ALLOWED_HOSTS } from '../rules/host-rules.js'
+import { isDefaultList } from '../settings/defaults.js'
 
 const ANY_ADDRESS = ['0.0.0.0', '::']
 
 /** Who opens the door on the default list should not have to find out from a 403 which key fits. */
 export function announceReach (gateway: FastifyInstance, { tls }: GatewayOptions): void {
-  if (gateway.mlflowSecurity.settings.allowedHosts.join() !== DEFAULT_ALLOWED_HOSTS.join()) return
+  if (!isDefaultList('allowedHosts', gateway.mlflowSecurity.settings.allowedHosts)) return
   const reach = describeReach(gateway, tls === undefined ? 'http' : 'https')
   if (reach !== undefined) gateway.log.info(reach)
 }

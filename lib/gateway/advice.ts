@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { isLoopback } from '../grammar/authority.js'
+import { isFromTrustedProxy } from './trust.js'
 
 /** MLflow's own words (mlflow/server/security_utils.py). */
 const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
@@ -64,12 +65,10 @@ function explainOwnCheck (variable: string): string {
  */
 export function adviseOnProxy (gateway: FastifyInstance): void {
   let isDone = false
-  gateway.addHook('onRequest', ({ headers, ips, raw }, _reply, done) => {
-    if (isDone || !FORWARDED.some(name => headers[name] !== undefined)) return done()
-    const { remoteAddress = '' } = raw.socket
-    // A trusted peer's X-Forwarded-For stands behind its own address in `ips`.
-    const isTrusted = ips !== undefined && (ips.length > 1 || headers['x-forwarded-for'] === undefined)
-    if (!isTrusted && isLoopback(remoteAddress)) {
+  gateway.addHook('onRequest', (request, _reply, done) => {
+    if (isDone || !FORWARDED.some(name => request.headers[name] !== undefined)) return done()
+    const { remoteAddress = '' } = request.raw.socket
+    if (!isFromTrustedProxy(request) && isLoopback(remoteAddress)) {
       isDone = true
       warnOnce(gateway, `A proxy on this machine (${remoteAddress}) sends X-Forwarded-* headers, which are ignored: the gateway sees ` +
         'one client in place of many, and http in place of https. If the proxy is yours, trust it: --trust-proxy loopback')

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { DrainingError, StartingError } from '../settings/errors.js'
+import { DrainingError, StartingError } from './errors.js'
 
 /** Seconds after which clients should try again while the MLflow server starts. */
 const RETRY_AFTER = '2'

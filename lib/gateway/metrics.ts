@@ -2,12 +2,11 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Registry } from 'prom-client'
+import { CHANNEL } from '../hooks/report.js'
 import mlflowSecurity from '../index.js'
 import { loadOptional } from './optional.js'
-import { isAnsweredByUpstream } from './proxy.js'
+import { observe } from './observers.js'
 import type { Refusal, Settings } from '../../types/index.js'
-
-const REFUSED = 'fastify-mlflow-security.refused'
 
 /**
  * Counts what a gateway does, for Prometheus.
@@ -44,14 +43,17 @@ export async function addMetrics (gateway: FastifyInstance, dropped: () => numbe
 
   const asked = new WeakMap<FastifyRequest, () => number>()
   gateway.addHook('preHandler', (request, _reply, done) => { asked.set(request, latency.startTimer()); done() })
-  gateway.addHook('onSend', (request, _reply, _payload, done) => { if (isAnsweredByUpstream(request)) asked.get(request)?.(); done() })
   gateway.addHook('onResponse', ({ method }, { statusCode }, done) => { requests.inc({ method, status: statusCode }); done() })
+  observe(gateway.server, {
+    answered: request => { asked.get(request)?.() },
+    ended: ({ method }, status) => { requests.inc({ method, status }) }
+  })
 
   const count = (message: unknown): void => {
     if (isRefusal(message)) refusals.inc({ code: message.code, report_only: String(message.reportOnly) })
   }
-  subscribe(REFUSED, count)
-  gateway.addHook('onClose', () => { unsubscribe(REFUSED, count) })
+  subscribe(CHANNEL, count)
+  gateway.addHook('onClose', () => { unsubscribe(CHANNEL, count) })
   return registry
 }
 

@@ -1,4 +1,4 @@
-import { MissingDependencyError } from '../settings/errors.js'
+import { MissingDependencyError } from './errors.js'
 
 /**
  * Imports a package that only the gateway needs.

@@ -1,11 +1,12 @@
 import type { Server } from 'node:http'
 import type { SecureContextOptions } from 'node:tls'
-import type { FastifyHttpOptions } from 'fastify'
+import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
 import { invalidOption, missingOption } from '../settings/errors.js'
+import { routePattern } from './pattern.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 
-/** The settings of the plugin, and of the gateway around it. */
-export interface GatewayOptions extends MlflowSecurityOptions {
+/** The settings of the gateway as a plugin, and those of `fastify-mlflow-security`, which it registers where it is not there yet. */
+export interface GatewayPluginOptions extends MlflowSecurityOptions {
   /**
    * The MLflow server: `http://host[:port][/path]` or `https://…`. Environment: `MLFLOW_TRACKING_URI`.
    */
@@ -19,14 +20,25 @@ export interface GatewayOptions extends MlflowSecurityOptions {
   upstreamTimeout?: number | undefined
   /** Certificates in PEM that are trusted in place of the well-known ones, for an upstream by https. */
   upstreamCa?: SecureContextOptions['ca']
+  /**
+   * Paths that take form posts of other sites, as an identity provider sends them: `/callback`. Exact paths, with the static
+   * prefix where there is one, none of MLflow's API. The MLflow server behind has to check what it gets there.
+   */
+  callbackPaths?: string | readonly string[] | undefined
+}
+
+/** The settings of a gateway that makes its own server. */
+export interface GatewayOptions extends GatewayPluginOptions {
+  /**
+   * Adds plugins, hooks and routes of your own: a login, a rate limit. It runs behind the checks of Host and Origin, and before
+   * the gateway's own routes are there.
+   */
+  before?: ((app: FastifyInstance) => void | Promise<void>) | undefined
   /** Options of the Fastify app: `logger`, `trustProxy` and others. */
   fastify?: FastifyHttpOptions<Server> | undefined
   /** Certificate and key in PEM: the gateway then speaks https itself. */
   tls?: Pick<SecureContextOptions, 'cert' | 'key' | 'passphrase'> | undefined
 }
-
-/** The methods that are passed on. */
-export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
 /** The MLflow server, as the proxy knows it. */
 export interface Upstream {
@@ -46,6 +58,7 @@ export interface GatewaySettings {
   readonly upstream: Upstream
   /** Empty, or `/mlflow`. */
   readonly staticPrefix: string
+  readonly callbackPaths: readonly string[]
   /** The plugin's own, `healthRoutes` below the static prefix. */
   readonly security: MlflowSecurityOptions
 }
@@ -63,6 +76,12 @@ const UPSTREAM_TIMEOUT = {
   allowed: 'seconds, 0 for no limit, at most 86400'
 }
 
+const CALLBACK_PATHS = {
+  name: 'callbackPaths (--callback-paths)',
+  allowed: 'paths as they stand in a request, without escapes, none of them below /api or /ajax-api: /callback'
+}
+
+const BEFORE = { name: 'before', allowed: 'a function that takes the app' }
 const TLS = { name: 'tls (--cert, --key)', allowed: 'an object with cert and key in PEM' }
 const FASTIFY = { name: 'fastify', allowed: 'an object with options of the Fastify app' }
 
@@ -73,24 +92,55 @@ const FASTIFY = { name: 'fastify', allowed: 'an object with options of the Fasti
  * @throws FST_MLFLOW_SECURITY_INVALID_OPTION
  */
 export function resolveGatewayOptions (
-  { upstream, staticPrefix, upstreamTimeout, upstreamCa, fastify, tls, ...security }: GatewayOptions,
+  { upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths, fastify, tls, before, ...security }: GatewayOptions,
   environment: Readonly<Record<string, string | undefined>>
 ): GatewaySettings {
   if (fastify !== undefined && !isObject(fastify)) throw invalidOption(FASTIFY, fastify, 'is no object')
   // What it is, a key perhaps, is nothing for a log.
   if (tls !== undefined && !(isObject(tls) && tls.cert && tls.key)) throw invalidOption(TLS, Object.keys(Object(tls)), 'has no cert or no key')
+  if (before !== undefined && typeof before !== 'function') throw invalidOption(BEFORE, before, 'is no function')
   const prefix = resolvePrefix(staticPrefix)
   const { origin, host, pathname } = resolveUpstream(upstream ?? environment.MLFLOW_TRACKING_URI ?? '')
   return {
     upstream: { origin, host, path: pathname.replace(/\/+$/, ''), headersTimeout: resolveTimeout(upstreamTimeout), ca: upstreamCa },
     staticPrefix: prefix,
+    callbackPaths: resolveCallbackPaths(callbackPaths, prefix),
     security: { healthRoutes: healthRoutes(prefix), ...security }
   }
 }
 
+/**
+ * The plugin is there already, with settings of its own.
+ *
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION where the gateway is given some as well
+ */
+export function refuseSecuritySettings (options: GatewayPluginOptions): void {
+  const { upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths, ...security } = options
+  for (const [name, value] of Object.entries(security)) {
+    if (value === undefined || REGISTER_OPTIONS.has(name)) continue
+    throw invalidOption({ name, allowed: 'nothing here, for fastify-mlflow-security is registered already: give it the setting there' }, value, 'would do nothing')
+  }
+}
+
+/** Fastify's own. */
+const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
+
 /** MLflow's own, which probes ask by whatever Host they like. */
 export function healthRoutes (staticPrefix: string): string[] {
-  return [`${staticPrefix}/health`, `${staticPrefix}/version`]
+  const prefix = routePattern(staticPrefix)
+  return [`${prefix}/health`, `${prefix}/version`]
+}
+
+const API = /^\/(ajax-)?api(\/|$)/i
+
+function resolveCallbackPaths (value: GatewayPluginOptions['callbackPaths'] = [], prefix: string): string[] {
+  const paths = [value].flat().flatMap(text => String(text).split(',')).map(text => text.trim()).filter(text => text !== '')
+  for (const path of paths) {
+    if (!/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+;=:@-]+)+\/?$/.test(path)) throw invalidOption(CALLBACK_PATHS, path, 'is no such path')
+    const below = prefix !== '' && path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : path
+    if (API.test(path) || API.test(below)) throw invalidOption(CALLBACK_PATHS, path, "is MLflow's API, which other sites must not write to")
+  }
+  return paths
 }
 
 function resolveUpstream (value: string): URL {
@@ -111,8 +161,8 @@ function resolveUpstream (value: string): URL {
 
 /** @throws FST_MLFLOW_SECURITY_INVALID_OPTION */
 export function resolvePrefix (value = ''): string {
-  // The characters of a path segment (RFC 3986 §3.3) but for those that mean something to the router.
-  if (value === '' || /^(\/(?!\.+(\/|$))[A-Za-z0-9._~-]+)+$/.test(value)) return value
+  // The characters of a path segment (RFC 3986 §3.3); without escapes, which some would resolve.
+  if (value === '' || /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+$/.test(value)) return value
   const plain = `/${value.replace(/^\/+|\/+$/g, '')}`
   throw invalidOption(STATIC_PREFIX, value, 'is no such path', plain !== value && plain !== '/' ? plain : undefined)
 }

@@ -1,11 +1,20 @@
-/** `GET http://host/path` is `GET /path` to the server that is named (RFC 9112 §3.2.2), which the Host check has ensured. */
-export function originForm (url: string): string {
-  const path = url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '')
-  return path === url || path.startsWith('/') ? path : `/${path}`
-}
+import { originForm } from '../grammar/request-target.js'
 
-/** Hooks and routes have decided on the path as it came; the URL parser would make another one of it. */
+/** Segments that are removed, and what some take for a separator or an end (RFC 3986 §5.2.4, WHATWG URL). */
+const AMBIGUOUS = /^(?!\/)|\\|\/(\.|%2e){1,2}(\/|$)/i
+
+/** Hooks and routes have decided on the path as it came; others would read another one in it. */
 export function isAmbiguous (url = ''): boolean {
   const path = originForm(url)
-  return /^(?!\/)|^\/\/|\\|\/(\.|%2e){1,2}(\/|$)/i.test(path.replace(/\?.*/s, '')) || path.includes('#')
+  if (path.includes('#')) return true
+  const end = path.indexOf('?')
+  return AMBIGUOUS.test(end === -1 ? path : path.slice(0, end))
+}
+
+/** @returns whether a path has no escapes, so that it reads the same to everyone */
+export function isPlain (url: string): boolean {
+  const percent = url.indexOf('%')
+  if (percent === -1) return true
+  const end = url.indexOf('?')
+  return end !== -1 && end < percent
 }

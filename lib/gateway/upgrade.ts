@@ -1,6 +1,72 @@
+import { ServerResponse } from 'node:http'
 import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { Socket } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+
+/** What Node hands over with an upgrade. */
+export interface Upgrade {
+  readonly socket: Socket
+  /** What the client has sent behind its request. */
+  readonly head: Buffer
+  isJoined: boolean
+}
+
+const upgrades = new WeakMap<object, Upgrade>()
+
+/** @returns the sockets of a request that is an upgrade */
+export function upgradeOf (raw: object): Upgrade | undefined {
+  return upgrades.get(raw)
+}
 
 /** @returns whether an upgrade is one that a server may want; any other is ignored, and the request served (RFC 9110 §7.8) */
 export function isWebSocket ({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
   return headers.upgrade?.toLowerCase() === 'websocket'
+}
+
+/** Sends upgrades through the app's hooks and routes, as it does requests. */
+export function routeUpgrades (app: FastifyInstance): void {
+  app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => {}) // Node hands it over without a listener
+    if (!(socket instanceof Socket)) { socket.destroy(); return }
+    if (!isWebSocket(request)) { serveAnyway(app, request, socket, head); return }
+    const response = new ServerResponse(request)
+    try {
+      response.assignSocket(socket) // throws while the answer to an earlier request on it is under way
+    } catch {
+      socket.destroy()
+      return
+    }
+    response.shouldKeepAlive = false
+    response.once('finish', () => { socket.end(() => { socket.destroy() }) })
+    upgrades.set(request, { socket, head, isJoined: false })
+    app.routing(request, response)
+  })
+}
+
+/**
+ * Java's client offers h2c with every first request. Node 20 cannot leave such an offer alone, and has taken the socket from
+ * its parser: so the request is put back in front of what follows it, without the offer, for a parser of its own.
+ */
+function serveAnyway ({ server }: FastifyInstance, request: IncomingMessage, socket: Socket, head: Buffer): void {
+  socket.unshift(Buffer.concat([Buffer.from(`${withoutOffer(request)}\r\n`, 'latin1'), head]))
+  server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket)
+}
+
+function withoutOffer ({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
+  let text = `${method} ${url} HTTP/${httpVersion}\r\n`
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? ''
+    const value = rawHeaders[i + 1] ?? ''
+    switch (name.toLowerCase()) {
+      case 'upgrade': case 'http2-settings': break
+      case 'connection': text += `${name}: ${withoutUpgrade(value)}\r\n`; break
+      default: text += `${name}: ${value}\r\n`
+    }
+  }
+  return text
+}
+
+function withoutUpgrade (connection: string): string {
+  return connection.split(',').filter(token => !/^\s*(upgrade|http2-settings)\s*$/i.test(token)).join(',') || 'keep-alive'
 }

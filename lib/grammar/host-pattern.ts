@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { MAX_PORT, parseAddress, parseName } from './authority.js'
+import { EntryProblem, attempt } from './entry-problem.js'
 import { ANY_PORT } from './ports.js'
 
 /** What one entry of an allow-list says of the host. */
@@ -13,16 +14,6 @@ export type HostPattern =
   /** Any other `*`: what stands before the first, after the last, and between them. */
   | { readonly kind: 'glob', readonly first: string, readonly middle: readonly string[], readonly last: string }
 
-/** Why an entry of an allow-list is none, and what was probably meant. */
-export class EntryProblem extends Error {
-  readonly fix: string | undefined
-
-  constructor (reason: string, fix?: string) {
-    super(reason)
-    this.fix = fix
-  }
-}
-
 const OCTETS_THEN_WILDCARDS = /^((?:(?:0|[1-9][0-9]{0,2})\.){1,3})\*(?:\.\*)*$/
 const DIGITS_DOTS_AND_WILDCARDS = /^[.*]*[0-9][0-9.*]*$/
 const NAME_CHARACTERS_AND_WILDCARDS = /^[a-z0-9_.*-]+$/
@@ -31,6 +22,7 @@ const PORT = /^[0-9]{1,5}$/
 const NOT_IN_AN_AUTHORITY = /[/@\s]/
 const CIDR = /^([^/]+)\/([0-9]{1,3})$/
 const RANGE_WITH_PORT = /^(.+\/[0-9]{1,3}):(?:[0-9]+|\*)$/
+const WORD_FOR_EVERYTHING = /^(?:all|any|auto|true)$/i
 // A list as JSON or a shell has it, or what commas have left of one: `["a.com"`, `'a.com'`, `[a.com]`. No IPv6 address.
 const OTHER_LIST = /["']|^\[[^:\]]*\]?$|^[^[:]*\]$/
 
@@ -40,18 +32,24 @@ const OTHER_LIST = /["']|^\[[^:\]]*\]?$|^[^[:]*\]$/
  */
 export function withTrustedFix (problem: unknown, parse: (entry: string) => HostPattern): unknown {
   const isRight = (entry: string): boolean => {
-    try {
-      return entry === '@default' || !isTooWide(parse(entry))
-    } catch {
-      return false
-    }
+    if (entry === '@default') return true
+    const pattern = attempt(() => parse(entry))
+    return pattern !== undefined && !isTooWide(pattern)
   }
   if (!(problem instanceof EntryProblem) || problem.fix === undefined || problem.fix.split(',').every(isRight)) return problem
   return new EntryProblem(problem.message)
 }
 
-/** @throws EntryProblem where the entry has the quotes or the brackets of another kind of list */
+/** @throws EntryProblem where the entry is another tool's word for everything */
+export function refuseWordForEverything (entry: string): void {
+  if (WORD_FOR_EVERYTHING.test(entry)) throw new EntryProblem('is a word that other tools have for everything', '*')
+}
+
+/** @throws EntryProblem where the entry has the quotes, the brackets or the separators of another kind of list */
 export function refuseOtherList (entry: string): void {
+  if (/[;|]/.test(entry)) {
+    throw new EntryProblem('has ";" or "|"; a list is entries with commas between them', entry.split(/[;|\s]+/).filter(piece => piece !== '').join(','))
+  }
   if (!OTHER_LIST.test(entry)) return
   throw new EntryProblem('has quotes or brackets; a list is entries with commas between them', entry.replace(/["'[\]\s]/g, ''))
 }
@@ -187,12 +185,15 @@ function parseOctets (text: string): HostPattern {
  * `localhost` are reserved (RFC 6761 §6.3).
  */
 export function isTooWide (pattern: HostPattern): boolean {
-  if (pattern.kind !== 'below' && pattern.kind !== 'glob') return false
-  const parent = pattern.kind === 'below' ? pattern.parent : parentOf(pattern.last)
-  return !parent.includes('.') && parent !== 'localhost'
+  const parent = wildcardParent(pattern)
+  return parent !== undefined && !parent.includes('.') && parent !== 'localhost'
 }
 
-function parentOf (name: string): string {
-  const dot = name.indexOf('.')
-  return dot === -1 ? '' : name.slice(dot + 1)
+/**
+ * @returns the name right above the label of the last wildcard: `company.com` for `*.company.com` and `a*b.company.com`; empty where
+ *   there is none, `undefined` where the pattern has no wildcard
+ */
+export function wildcardParent (pattern: HostPattern): string | undefined {
+  if (pattern.kind === 'below') return pattern.parent
+  return pattern.kind === 'glob' ? pattern.last.slice(pattern.last.indexOf('.') + 1 || pattern.last.length) : undefined
 }

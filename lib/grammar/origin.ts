@@ -10,6 +10,9 @@ export interface Origin {
   readonly port: number
 }
 
+/** More than any scheme has. */
+export const MAX_SCHEME_LENGTH = 64
+
 const ORIGIN = /^([A-Za-z][A-Za-z0-9+.-]{0,63}):\/\/(.+)$/
 
 /**

@@ -2,7 +2,19 @@ import { NO_PORT, parseAuthority, portOf } from './authority.js'
 import { defaultPort } from './origin.js'
 import type { RequestHead } from '../../types/index.js'
 
+/** `scheme "://" authority`, as an absolute-form target (RFC 9112 §3.2.2) or a URL begins. */
 const ABSOLUTE_FORM = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)/i
+
+/** @returns the authority of a URL or absolute-form target, or `undefined` where the text is neither */
+export function absoluteAuthority (text: string): string | undefined {
+  return ABSOLUTE_FORM.exec(text)?.[2]
+}
+
+/** `GET http://host/path` is `GET /path` to the server that is named (RFC 9112 §3.2.2), which the Host check has ensured. */
+export function originForm (target: string): string {
+  const path = target.replace(ABSOLUTE_FORM, '')
+  return path === target || path.startsWith('/') ? path : `/${path}`
+}
 
 /** @returns the host that the request names: `:authority` in HTTP/2, else the first Host header; empty where there is none */
 export function hostValue ({ headers }: RequestHead): string {
@@ -20,7 +32,7 @@ export function describeConflict (request: RequestHead, host: string): string | 
   const { headers, rawHeaders } = request
   const url = request.originalUrl ?? request.url // Fastify's `rewriteUrl` keeps the one that came
   if (rawHeaders !== undefined) {
-    if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has more headers than Node keeps'
+    if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has a thousand headers or more, of which Node may have dropped some'
     if (hasTwoHosts(rawHeaders)) return 'the request has two Host headers'
   }
   if (headers.host !== undefined && headers.host !== host && !isSameAuthority(headers.host, host)) {

@@ -1,24 +1,37 @@
 import type { FastifyInstance } from 'fastify'
 import { isLoopback } from '../grammar/authority.js'
 import type { Policy } from '../policy/policy.js'
+import { warnOfOpenWildcards } from '../rules/wildcards.js'
+import type { Wildcard } from '../rules/wildcards.js'
+import type { Compiled } from './compile.js'
+import { nameOf } from '../settings/table.js'
 import type { Settings } from '../../types/index.js'
 
-const DISABLED = 'Security is disabled by disableSecurityMiddleware (MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE): ' +
+const DISABLED = `Security is disabled by ${nameOf('disableSecurityMiddleware')}: ` +
   'no Host or Origin is checked, no header is set'
 const REPORT_ONLY = 'reportOnly is on: what should be refused is logged and passes'
 
 const EVERY_PATH = 'healthRoutes has "/*": whatever that route answers, it answers to every Host'
 
+const EVERYONE_FRAMES = `${nameOf('xFrameOptions')} is NONE without frameAncestors: every site may embed the pages`
+
 /** Says at start which settings are in force and what is dangerous about them. */
-export function announce (root: FastifyInstance, settings: Settings, policy: Policy): void {
-  const warnings = settings.disableSecurityMiddleware ? [DISABLED] : [...policy.warnings, ...warningsOf(settings)]
+export async function announce (root: FastifyInstance, settings: Settings, { policy, wildcards }: Compiled): Promise<void> {
+  for (const warning of await warningsOf(settings, policy, wildcards)) root.log.warn(warning)
   if (!settings.disableSecurityMiddleware) root.log.info({ mlflowSecurity: settings }, 'fastify-mlflow-security is on')
-  for (const warning of warnings) root.log.warn(warning)
   if (!policy.validatesHost) root.addHook('onListen', done => { warnWhenExposed(root); done() })
 }
 
-function warningsOf ({ healthRoutes, reportOnly }: Settings): string[] {
-  return [...(healthRoutes.includes('/*') ? [EVERY_PATH] : []), ...(reportOnly ? [REPORT_ONLY] : [])]
+async function warningsOf (settings: Settings, policy: Policy, wildcards: readonly Wildcard[]): Promise<string[]> {
+  const { disableSecurityMiddleware, healthRoutes, reportOnly, xFrameOptions, frameAncestors } = settings
+  if (disableSecurityMiddleware) return [DISABLED]
+  return [
+    ...policy.warnings,
+    ...await warnOfOpenWildcards(wildcards),
+    ...(xFrameOptions === 'NONE' && frameAncestors.length === 0 ? [EVERYONE_FRAMES] : []),
+    ...(healthRoutes.includes('/*') ? [EVERY_PATH] : []),
+    ...(reportOnly ? [REPORT_ONLY] : [])
+  ]
 }
 
 /** Without host validation, whoever reaches the address reaches the server, and so does any page they look at. */

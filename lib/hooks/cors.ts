@@ -1,69 +1,82 @@
-import { promisify } from 'node:util'
 import cors from '@fastify/cors'
-import type { FastifyInstance, onRequestHookHandler, onSendHookHandler } from 'fastify'
+import type { FastifyCorsOptions } from '@fastify/cors'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hangUpAfter } from './hang-up.js'
-import { isPreflight } from '../policy/policy.js'
+import type { RouteCors, RouteOverrides } from './route-config.js'
+import { METHODS, isPreflight } from '../policy/methods.js'
 import type { Policy } from '../policy/policy.js'
-import { varyByOrigin } from '../http/vary.js'
 import type { Settings } from '../../types/index.js'
 
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** Set by `@fastify/cors` where it has taken a request for a preflight. */
-    corsPreflightEnabled?: boolean
-  }
+/** What `@fastify/cors` reads of a request, and the one thing that it writes. */
+interface CorsRequest {
+  readonly raw: FastifyRequest['raw']
+  readonly headers: FastifyRequest['headers']
+  readonly routeOptions: { readonly config: { readonly cors: RouteCors | undefined } }
+  corsPreflightEnabled: boolean
 }
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+type CorsHandler = (request: CorsRequest, reply: FastifyReply, next: (error?: Error) => void) => void
 
-/** Adds `@fastify/cors` to the root instance, which `register` on an encapsulated one cannot. */
-export async function addCors (root: FastifyInstance, settings: Settings, policy: Policy): Promise<void> {
-  const options = {
-    methods: METHODS,
-    ...settings.cors,
-    // It takes every OPTIONS of an allowed Origin for a preflight: `answerPreflight` tells which one is.
-    strictPreflight: false,
-    preflightContinue: true,
+/**
+ * Writes the CORS headers of an allowed Origin, and answers its preflights.
+ *
+ * @returns whether the request has its answer by now
+ */
+export type CorsAnswer = (request: FastifyRequest, reply: FastifyReply) => boolean
+
+export function createCors (settings: Settings, policy: Policy, overrides: RouteOverrides): CorsAnswer {
+  const { preflightContinue = false, optionsSuccessStatus = 204 } = settings.cors
+  const writeHeaders = {
+    none: undefined,
+    listed: corsHandler({ ...settings.cors, origin: true, credentials: true }),
     // Credentials for every origin there is would hand them to every site there is; browsers refuse the pair as well.
-    credentials: !policy.allowsAnyOrigin,
-    // A function, even for "*": a request without an Origin gets no CORS header.
-    origin: (origin: string | undefined, callback: (error: null, allowed: boolean | '*') => void) => {
-      callback(null, policy.allowsOrigin(origin) && (policy.allowsAnyOrigin ? '*' : true))
-    }
+    any: corsHandler({ ...settings.cors, origin: '*', credentials: false })
   }
-  await promisify(cors)(withoutRoutes(root), options)
-  root.addHook('onRequest', createPreflightAnswer(settings))
-  root.addHook('onSend', keepVaryingByOrigin)
-}
 
-/** A handler's own Vary takes the place of the one that `@fastify/cors` has set, and refusals come before it is set. */
-const keepVaryingByOrigin: onSendHookHandler = function keepVaryingByOrigin (_request, reply, _payload, done) {
-  const vary = reply.getHeader('vary')
-  if (vary !== 'Origin') reply.header('vary', varyByOrigin(vary))
-  done()
+  return function answerCors (request, reply) {
+    const write = writeHeaders[policy.corsAccess(request.headers.origin)]
+    if (write === undefined) return false
+    const isAnswerable = askCors(write, request, reply, overrides.corsOf(request))
+    if (!isAnswerable || preflightContinue) return false
+    hangUpAfter(request, reply)
+    // Some browsers wait for a body without the length, even of a 204.
+    reply.code(optionsSuccessStatus).header('content-length', '0').send()
+    return true
+  }
 }
 
 /**
- * Its hook answers preflights where no route matches as well; the `OPTIONS *` route that it brings along would only keep
- * the app from having one, or a catch-all.
+ * Asks `@fastify/cors` with an object of its own in place of the request. It would read the route's `config.cors` there, with
+ * which any route could open what the policy closes: here it finds what {@link RouteOverrides.corsOf} has let through.
+ *
+ * @returns whether it has set a preflight's headers
+ * @throws TypeError where another version of `@fastify/cors` does not come back at once
  */
-function withoutRoutes (root: FastifyInstance): FastifyInstance {
-  const facade: FastifyInstance = Object.create(root)
-  facade.options = () => facade
-  return facade
+function askCors (write: CorsHandler, request: FastifyRequest, reply: FastifyReply, cors: RouteCors | undefined): boolean {
+  const asked = { raw: request.raw, headers: request.headers, routeOptions: { config: { cors } }, corsPreflightEnabled: false }
+  let isBack = false
+  write(asked, reply, () => { isBack = true })
+  if (!isBack) throw new TypeError('This version of @fastify/cors does not call next at once')
+  // It takes every OPTIONS for a preflight; a bare one is the app's own.
+  return asked.corsPreflightEnabled && isPreflight(request.raw)
 }
 
-/** Answers preflights after `@fastify/cors` has set their headers; a bare OPTIONS is the app's own. */
-function createPreflightAnswer ({ cors: { preflightContinue = false, optionsSuccessStatus = 204 } }: Settings): onRequestHookHandler {
-  return function answerPreflight (request, reply, done) {
-    if (request.corsPreflightEnabled !== true) return done()
-    if (isPreflight(request.raw) && !preflightContinue) {
-      hangUpAfter(request, reply)
-      // Some browsers wait for a body without the length, even of a 204.
-      reply.code(optionsSuccessStatus).header('content-length', '0').send()
-      return
-    }
-    request.corsPreflightEnabled = isPreflight(request.raw)
-    done()
+/**
+ * Takes the onRequest handler of `@fastify/cors` without registering it. Registered, it would bring an `OPTIONS *` route along,
+ * which would keep the app from having one, or a catch-all; its handler answers preflights where no route matches as well.
+ *
+ * @throws TypeError where another version of `@fastify/cors` asks the instance for more than this
+ */
+function corsHandler (options: FastifyCorsOptions): CorsHandler {
+  const handlers: CorsHandler[] = []
+  const instance = {
+    decorateRequest () {},
+    addHook (_name: string, handler: CorsHandler) { handlers.push(handler) },
+    options () {}
   }
+  const all = { methods: [...METHODS], ...options, strictPreflight: false, preflightContinue: true }
+  Reflect.apply(cors, undefined, [instance, all, () => {}])
+  const [handler] = handlers
+  if (handler === undefined || handlers.length > 1) throw new TypeError('This version of @fastify/cors has not one onRequest handler')
+  return handler
 }

@@ -1,36 +1,27 @@
-import type { FastifyRequest, onRequestHookHandler } from 'fastify'
-import { refusalError } from '../settings/errors.js'
+import type { FastifyError } from '@fastify/error'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Decision } from './decision.js'
+import { refusalError } from './errors.js'
 import { hangUpAfter } from './hang-up.js'
-import type { Exemption, Policy } from '../policy/policy.js'
 import { reportRefusal } from './report.js'
-import type { RouteOverrides } from './route-config.js'
-import type { Settings, Verdict } from '../../types/index.js'
 
-/** The onRequest hook that refuses foreign Hosts and Origins. */
-export function createGuard (settings: Settings, policy: Policy, overrides: RouteOverrides): onRequestHookHandler {
-  const healthRoutes = new Set(settings.healthRoutes)
+/**
+ * Refuses foreign Hosts and Origins.
+ *
+ * @returns what Fastify's error pipeline is to answer; `undefined` for a request that goes on
+ */
+export type Guard = (request: FastifyRequest, reply: FastifyReply) => FastifyError | undefined
 
-  function verdictOn (request: FastifyRequest): Verdict {
-    const verdict = policy.inspect(request.raw, request.host)
-    if (verdict.allowed) return verdict
-    const exemption = exemptionOf(request)
-    return exemption.host || exemption.origin ? policy.inspect(request.raw, request.host, exemption) : verdict
-  }
-
-  function exemptionOf (request: FastifyRequest): Exemption {
-    const { host, origin } = overrides.of(request)
-    return { host: host || isHealthRoute(request), origin }
-  }
-
-  // A request's `routeOptions` are dear.
-  const isHealthRoute = (request: FastifyRequest) => healthRoutes.size > 0 && healthRoutes.has(request.routeOptions.url ?? '')
-
-  return function refuseForeignRequest (request, reply, done) {
+/** @param reportOnly - tells of what it would refuse, and lets it pass */
+export function createGuard ({ verdictOn }: Decision, reportOnly: boolean): Guard {
+  return function refuseForeignRequest (request, reply) {
     const verdict = verdictOn(request)
-    if (verdict.allowed) return done()
-    reportRefusal(request, verdict, settings.reportOnly)
-    if (settings.reportOnly) return done()
+    if (verdict.allowed) return undefined
+    reportRefusal(request, verdict, reportOnly)
+    if (reportOnly) return undefined
     hangUpAfter(request, reply)
-    done(refusalError(verdict))
+    // A cache that keeps answers by path alone would serve the refusal to the next person.
+    reply.header('cache-control', 'no-store')
+    return refusalError(verdict)
   }
 }

@@ -1,63 +1,90 @@
-import type { FastifyReply, FastifyRequest, onRequestHookHandler, onSendHookHandler, preParsingHookHandler } from 'fastify'
-import { overrideFrameAncestors } from '../rules/frame-ancestors.js'
-import type { FrameAncestors } from '../rules/frame-ancestors.js'
+import type { FastifyReply, FastifyRequest, onSendHookHandler, preParsingHookHandler } from 'fastify'
+import { overrideFrameAncestors } from '../http/content-security-policy.js'
+import type { FrameAncestorsEditor, PolicyHeader } from '../http/content-security-policy.js'
+import { joinVary, varyByOrigin } from '../http/vary.js'
+import { isResponse, takeOver } from './response.js'
 import type { RouteOverrides } from './route-config.js'
 import type { FrameOptions, Settings } from '../../types/index.js'
 
 const CSP = 'content-security-policy'
 const FRAME_OPTIONS = 'x-frame-options'
+const NOSNIFF = 'x-content-type-options'
+const VARY = 'vary'
 
-/** The hooks that set response headers. */
+/** The parts of a request's way that set response headers. */
 export interface HeaderHooks {
   /** First of all, so that refusals, preflights and early errors carry the headers. */
-  setSecurityHeaders: onRequestHookHandler
+  setSecurityHeaders (request: FastifyRequest, reply: FastifyReply): void
   /**
    * After the onRequest hooks of all plugins, before the handler: what @fastify/helmet sets by default gives way to the
    * settings, in whichever order the two are registered; what the handler sets stands.
    */
-  settleFrameOptions: preParsingHookHandler
-  /** Only where `frameAncestors` is set. */
-  addFrameAncestors: onSendHookHandler | undefined
+  settleFrames: preParsingHookHandler
+  /** Last of all: what the handler has said of Vary and of Content-Security-Policy is joined with ours. */
+  completeHeaders: onSendHookHandler<unknown>
 }
 
 /** @param ancestors - `frameAncestors`, compiled */
 export function createHeaderHooks (
-  { xFrameOptions }: Settings, ancestors: FrameAncestors | undefined, overrides: RouteOverrides
+  { xFrameOptions }: Settings, ancestors: FrameAncestorsEditor | undefined, overrides: RouteOverrides
 ): HeaderHooks {
   const settled = new WeakSet<FastifyRequest>()
 
+  const merged = ancestors === undefined ? [VARY] : [VARY, CSP]
+
   const overrideOf = (request: FastifyRequest) => overrides.of(request).frameOptions
 
-  function settleAncestors (request: FastifyRequest, reply: FastifyReply): void {
-    const policy = ancestors?.replaceIn(reply.getHeader(CSP))
-    if (policy !== undefined) reply.header(CSP, policy)
-    settled.add(request)
+  function setSecurityHeaders (request: FastifyRequest, reply: FastifyReply): void {
+    const override = overrideOf(request)
+    reply.header(NOSNIFF, 'nosniff')
+    setFrameOptions(reply, override ?? xFrameOptions)
+    reply.header(VARY, varyByOrigin(reply.getHeader(VARY)))
+    if (override === undefined && ancestors !== undefined) nameAncestors(reply, ancestors)
+  }
+
+  function settle (request: FastifyRequest, reply: FastifyReply, override: FrameOptions | undefined): void {
+    if (override === undefined && ancestors === undefined && isUntouched(reply, xFrameOptions)) return
+    setFrameOptions(reply, override ?? (isDenied(reply) ? 'DENY' : xFrameOptions))
+    if (override !== undefined) overrideAncestors(reply, override)
+    else if (ancestors !== undefined) nameAncestors(reply, ancestors)
+    if (override !== undefined || ancestors !== undefined) settled.add(request)
+  }
+
+  /** Where a hook has answered before frames were settled, or a handler has called `reply.helmet()`. */
+  function completeFrames (request: FastifyRequest, reply: FastifyReply): void {
+    const override = overrideOf(request)
+    if ((override !== undefined || ancestors !== undefined) && !settled.has(request)) settle(request, reply, override)
+    if (override !== undefined) return
+    if (denies(reply.raw.getHeader(FRAME_OPTIONS)) && reply.getHeader(FRAME_OPTIONS) === xFrameOptions) setFrameOptions(reply, 'DENY')
+    if (ancestors !== undefined) reply.header(CSP, ancestors.addTo(reply.getHeader(CSP)))
+  }
+
+  /** Fastify answers methods that Node does not know (HTTP/2 carries them) without any onRequest hook. */
+  function completeVary (request: FastifyRequest, reply: FastifyReply): void {
+    const vary = reply.getHeader(VARY)
+    if (vary === undefined && !reply.hasHeader(NOSNIFF)) setSecurityHeaders(request, reply)
+    else if (vary !== 'Origin') reply.header(VARY, varyByOrigin(vary))
   }
 
   return {
-    setSecurityHeaders (request, reply, done) {
-      reply.header('x-content-type-options', 'nosniff')
-      setFrameOptions(reply, overrideOf(request) ?? xFrameOptions)
+    setSecurityHeaders,
+
+    settleFrames (request, reply, _payload, done) {
+      settle(request, reply, overrideOf(request))
       done()
     },
 
-    settleFrameOptions (request, reply, _payload, done) {
-      const override = overrideOf(request)
-      if (override === undefined && ancestors === undefined && isUntouched(reply, xFrameOptions)) return done()
-      setFrameOptions(reply, override ?? (isDenied(reply) ? 'DENY' : xFrameOptions))
-      if (override !== undefined) overrideAncestors(reply, override)
-      else if (ancestors !== undefined) settleAncestors(request, reply)
-      done()
-    },
-
-    addFrameAncestors: ancestors && function addFrameAncestors (request, reply, _payload, done) {
-      if (overrideOf(request) === undefined) {
-        if (!settled.has(request)) settleAncestors(request, reply) // a hook has answered before the settling one
-        reply.header(CSP, ancestors.addTo(reply.getHeader(CSP)))
-      }
-      done()
+    completeHeaders (request, reply, payload, done) {
+      const rest = isResponse(payload) ? takeOver(payload, merged, takeFromResponse(reply)) : undefined
+      completeVary(request, reply)
+      completeFrames(request, reply)
+      done(null, rest)
     }
   }
+}
+
+const takeFromResponse = (reply: FastifyReply) => (name: string, value: string) => {
+  reply.header(name, name === VARY ? joinVary(reply.getHeader(VARY), value) : value)
 }
 
 function setFrameOptions (reply: FastifyReply, value: FrameOptions): void {
@@ -65,7 +92,7 @@ function setFrameOptions (reply: FastifyReply, value: FrameOptions): void {
   else reply.header(FRAME_OPTIONS, value)
 }
 
-/** The header is as `setSecurityHeaders` left it: no other plugin has had a say. */
+/** No other plugin has changed the header. */
 function isUntouched (reply: FastifyReply, value: FrameOptions): boolean {
   return reply.getHeader(FRAME_OPTIONS) === value && !reply.raw.hasHeader(FRAME_OPTIONS)
 }
@@ -77,13 +104,25 @@ function isDenied (reply: FastifyReply): boolean {
 
 /** Browsers read the value in any case, and the strictest of several (the HTML standard, "The X-Frame-Options header"). */
 function denies (value: number | string | readonly string[] | undefined): boolean {
-  return /(^|,)\s*deny\s*(,|$)/i.test(String(value))
+  return value !== undefined && /(^|,)\s*deny\s*(,|$)/i.test(String(value))
+}
+
+/** Puts our sites into the policy of another plugin, or makes one. The handler may still set its own. */
+function nameAncestors (reply: FastifyReply, ancestors: FrameAncestorsEditor): void {
+  const policy = reply.getHeader(CSP)
+  changePolicy(reply, policy, ancestors.addTo(ancestors.replaceIn(policy) ?? policy))
 }
 
 /** What a route says of frames goes before the frame-ancestors that @fastify/helmet sets on all of them. */
 function overrideAncestors (reply: FastifyReply, override: FrameOptions): void {
   const policy = reply.getHeader(CSP)
-  const replaced = policy === undefined ? undefined : overrideFrameAncestors(policy, override)
+  const replaced = overrideFrameAncestors(policy, override)
   if (replaced === '') reply.removeHeader(CSP)
-  else if (replaced !== undefined) reply.header(CSP, replaced)
+  else if (replaced !== undefined) changePolicy(reply, policy, replaced)
+}
+
+/** Changes it where it stands: on Fastify's reply it would hide what `reply.helmet()` writes to Node's response later. */
+function changePolicy (reply: FastifyReply, policy: PolicyHeader, changed: string): void {
+  if (policy === undefined || policy === reply.raw.getHeader(CSP)) reply.raw.setHeader(CSP, changed)
+  else reply.header(CSP, changed)
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { AlreadyRegisteredError, CorsAlreadyRegisteredError } from '../settings/errors.js'
+import { AlreadyRegisteredError, CorsAlreadyRegisteredError } from './errors.js'
+import { nameOf } from '../settings/table.js'
 
 /** An instance and those that it is encapsulated in, itself first, the root last. */
 export interface Lineage {
@@ -40,16 +41,30 @@ export function refuseSecondCors ({ root, instances }: Lineage): void {
   const everyone = [...instances, ...descendants(root)]
   if (everyone.some(instance => instance.hasRequestDecorator('corsPreflightEnabled'))) {
     throw new CorsAlreadyRegisteredError('@fastify/cors is registered already, on this instance or on another one of this server. Remove it: ' +
-      'fastify-mlflow-security registers it with corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) as its origins, and passes ' +
+      `fastify-mlflow-security registers it with ${nameOf('corsAllowedOrigins')} as its origins, and passes ` +
       "further options on: { cors: { maxAge: 600, exposedHeaders: ['etag'] } }.")
   }
 }
 
-/** The instances that plugins loaded so far have been encapsulated in: Fastify lists them under a symbol that it keeps to itself. */
-function descendants (instance: FastifyInstance): FastifyInstance[] {
+/**
+ * Fastify lists the instances that plugins loaded so far are encapsulated in under a symbol of its own, and has no other way to
+ * them. Without them, settings of theirs would go unseen.
+ *
+ * @throws Error where another version of Fastify keeps the list elsewhere
+ */
+export function descendants (instance: FastifyInstance): FastifyInstance[] {
   const children = Object.getOwnPropertySymbols(instance).find(({ description }) => description === 'fastify.children')
   const listed: unknown = children && Reflect.get(instance, children)
-  return isInstances(listed) ? listed.flatMap(child => [child, ...descendants(child)]) : []
+  if (!isInstances(listed)) throw new Error('This version of Fastify does not list its encapsulated instances as fastify-mlflow-security expects it')
+  return listed.flatMap(child => [child, ...descendants(child)])
+}
+
+/**
+ * Whether routes have been registered already. Fastify tells that by the text of its route tree alone; a text that is not
+ * the known one counts as routes, which costs time and misses nothing.
+ */
+export function hasRoutes (root: FastifyInstance): boolean {
+  return root.printRoutes() !== '(empty tree)'
 }
 
 function isInstances (value: unknown): value is FastifyInstance[] {

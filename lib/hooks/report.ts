@@ -4,10 +4,13 @@ import { MAX_QUOTED } from '../grammar/quote.js'
 import { hostValue } from '../grammar/request-target.js'
 import type { Refusal, Refused } from '../../types/index.js'
 
-const refused = diagnosticsChannel.channel('fastify-mlflow-security.refused')
+/** The diagnostics channel that is told of refusals. */
+export const CHANNEL = 'fastify-mlflow-security.refused'
+
+const refused = diagnosticsChannel.channel(CHANNEL)
 
 /**
- * Tells the log and the diagnostics channel `fastify-mlflow-security.refused` of a refusal. Neither can change the
+ * Tells the log and the diagnostics channel of a refusal. Neither can change the
  * verdict: a logger that throws is passed over, and Node keeps a subscriber's error away from the publisher.
  */
 export function reportRefusal (request: FastifyRequest, { check, code, statusCode, message }: Refused, reportOnly: boolean): void {

@@ -1,15 +1,9 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
-import { invalidRouteConfig } from '../settings/errors.js'
+import { invalidRouteConfig, lateRouteConfig } from './errors.js'
+import { descendants, hasRoutes } from './instance.js'
 import type { Lineage } from './instance.js'
-import { isCorsOptions } from '../settings/settings.js'
-import type { FrameOptions } from '../../types/index.js'
-
-/** What a route does without, and its own X-Frame-Options. */
-export interface RouteSettings {
-  readonly host: boolean
-  readonly origin: boolean
-  readonly frameOptions: FrameOptions | undefined
-}
+import { isCorsOptions } from '../settings/resolve.js'
+import type { CorsOptions, RouteOverride } from '../../types/index.js'
 
 const ALLOWED = 'false, or an object with host: false, origin: false and frameOptions: "SAMEORIGIN", "DENY" or "NONE"'
 /** The `@fastify/cors` options that a route may have of its own: whose pages may call, and what a preflight is, the plugin decides. */
@@ -19,56 +13,116 @@ const PREFLIGHT_OPTIONS = [...CORS_OPTIONS, 'methods', 'allowedHeaders', 'maxAge
 const ALLOWED_CORS = 'false, or an object with the @fastify/cors option exposedHeaders; on a route for OPTIONS, where preflights go, also ' +
   'methods, allowedHeaders, maxAge, cacheControl (a string) and preflight'
 
-const NONE: RouteSettings = { host: false, origin: false, frameOptions: undefined }
-const UNPROTECTED: RouteSettings = { host: true, origin: true, frameOptions: 'NONE' }
+const NONE: RouteOverride = Object.freeze({})
+const UNPROTECTED: RouteOverride = Object.freeze({ host: false, origin: false, frameOptions: 'NONE' })
 
 /** What of a route is checked. */
 type Checked = Pick<RouteOptions, 'url' | 'method' | 'config'>
 
-/**
- * An onRoute hook: checks a route's overrides while it is being registered.
- *
- * @throws FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG
- */
-export function checkRoute ({ url, method, config }: Checked): void {
-  checkCors(url, method, config ?? {})
+/** A route's own words, in the forms that the hooks need. */
+interface RouteSettings {
+  readonly override: RouteOverride
+  /** `config.cors`; `undefined` where the route has none. */
+  readonly cors: RouteCors | undefined
+}
+
+/** What a route may say of its CORS headers: none at all, or `@fastify/cors` options that open nothing. */
+export type RouteCors = false | CorsOptions
+
+/** A route as onRoute showed it. */
+interface Shown {
+  readonly route: RouteOptions
+  readonly url: string
+  /** Its config as the app gave it, and what stood in it by then. */
+  readonly given: object
+  readonly then: Words
+}
+
+/** The keys of a route's config that are this plugin's. */
+interface Words {
+  readonly mlflowSecurity?: unknown
+  readonly cors?: unknown
+}
+
+/** Checks the words of a route. */
+export type CheckRoute = (route: Checked) => void
+
+/** @throws FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG */
+export const checkRoute: CheckRoute = ({ url, method, config }) => {
+  parseRoute(url, method, config ?? {})
+}
+
+/** The same where security is disabled, and CORS is the app's own. */
+export const checkOverride: CheckRoute = ({ url, config }) => {
   parseRouteConfig(url, config ?? {})
 }
 
-/** An onRoute hook: the same where security is disabled, and CORS is the app's own. */
-export function checkOverride ({ url, config }: Checked): void {
-  parseRouteConfig(url, config ?? {})
-}
-
-/** The overrides of a server's routes. */
+/** The words of a server's routes. */
 export interface RouteOverrides {
   /**
    * @returns the overrides of the route that the router matched, whatever the request's URL looks like. A route that
    *   was registered before the plugin was never checked: where its overrides are wrong, it has none, and says so.
    */
-  of (request: FastifyRequest): RouteSettings
+  of (request: FastifyRequest): RouteOverride
+  /** @returns `config.cors` of that route */
+  corsOf (request: FastifyRequest): RouteCors | undefined
 }
 
-/** Checks routes while they are being registered; those that are there already are checked on their first request. */
-export function watchRoutes (
-  { root, instances }: Lineage, check: (route: Checked) => void
-): RouteOverrides {
-  let exist = /\([A-Z]+/.test(root.printRoutes())
-  for (const instance of instances) {
-    instance.addHook('onRoute', route => {
-      check(route)
-      exist ||= route.config?.mlflowSecurity !== undefined
-    })
+/**
+ * Checks routes while they are being registered, on instances that exist already too, and again when the server is ready:
+ * a later onRoute hook may have changed them. Those that were registered before the plugin are checked on their first request.
+ *
+ * @throws FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG, from the registration of a route or from `ready()`
+ */
+export function watchRoutes ({ root }: Lineage, check: CheckRoute): RouteOverrides {
+  const shown: Shown[] = []
+  let exist = hasRoutes(root)
+  const note = ({ mlflowSecurity, cors }: Words) => { exist ||= mlflowSecurity !== undefined || cors !== undefined }
+
+  function watchRoute (route: RouteOptions): void {
+    check(route)
+    const given = route.config ?? {}
+    // From here on, onRoute hooks change this copy, which Fastify takes over; who changes the given one comes too late.
+    route.config = { ...given }
+    note(given)
+    shown.push({ route, url: route.url, given, then: wordsOf(given) })
   }
+
+  for (const instance of [root, ...descendants(root)]) instance.addHook('onRoute', watchRoute)
+  root.addHook('onReady', done => {
+    for (const { route, url, given, then } of shown.splice(0)) {
+      check({ url, method: route.method, config: route.config ?? {} })
+      note(route.config ?? {})
+      refuseLateChange(url, wordsOf(given), then)
+    }
+    done()
+  })
+
   // Fastify builds `routeOptions` anew whenever a request is asked for them, and most servers have no overrides.
-  return { of: request => exist ? routeSettings(request) : NONE }
+  return {
+    of: request => exist ? routeSettings(request).override : NONE,
+    corsOf: request => exist ? routeSettings(request).cors : undefined
+  }
 }
+
+function wordsOf ({ mlflowSecurity, cors }: Words): Words {
+  return { mlflowSecurity, cors }
+}
+
+/** Fastify copies a route's config while it registers the route: what is set there afterwards would silently do nothing. */
+function refuseLateChange (url: string, now: Words, then: Words): void {
+  const late = now.mlflowSecurity !== then.mlflowSecurity ? 'mlflowSecurity' : now.cors !== then.cors ? 'cors' : undefined
+  if (late !== undefined) throw lateRouteConfig(url, late, now[late])
+}
+
+const UNSET: RouteSettings = Object.freeze({ override: NONE, cors: undefined })
 
 const known = new WeakMap<object, RouteSettings>()
 
 function routeSettings (request: FastifyRequest): RouteSettings {
   const { config } = request.routeOptions
-  if (config.mlflowSecurity === undefined && !('cors' in config)) return NONE
+  const { mlflowSecurity, cors }: Words = config
+  if (mlflowSecurity === undefined && cors === undefined) return UNSET
   const settings = known.get(config) ?? parseLate(request, config)
   known.set(config, settings)
   return settings
@@ -77,36 +131,37 @@ function routeSettings (request: FastifyRequest): RouteSettings {
 function parseLate (request: FastifyRequest, config: object): RouteSettings {
   const { url = '', method } = request.routeOptions
   try {
-    checkCors(url, method, config)
-    return parseRouteConfig(url, config)
+    return parseRoute(url, method, config)
   } catch (error) {
     request.log.error(error, 'The route was registered before fastify-mlflow-security, and its overrides are wrong: it has none')
-    Reflect.deleteProperty(config, 'cors') // @fastify/cors would heed it; the object is Fastify's own copy
-    return NONE
+    return UNSET
   }
 }
 
-/** `@fastify/cors` would let a route's own `cors` overrule the plugin's verdict on Origins, and takes an undefined option for a value. */
-function checkCors (url: string, method: Checked['method'], config: object): void {
-  if (!('cors' in config) || config.cors === undefined || config.cors === false) return
-  const { cors } = config
+function parseRoute (url: string, method: Checked['method'], config: object): RouteSettings {
+  return Object.freeze({ override: parseRouteConfig(url, config), cors: parseCors(url, method, config) })
+}
+
+/** `@fastify/cors` takes an undefined option for a value. */
+function parseCors (url: string, method: Checked['method'], { cors }: Words): RouteCors | undefined {
+  if (cors === undefined || cors === false) return cors
   // Fastify adds a HEAD route of its own to one for GET and OPTIONS, with the same config.
   const names = [method].flat().some(name => name === 'OPTIONS' || name === 'HEAD') ? PREFLIGHT_OPTIONS : CORS_OPTIONS
   // A number for cacheControl would go out as it is.
   const isAllowed = isObject(cors) && Object.entries(cors).every(([key, value]) =>
     names.includes(key) && value !== undefined && !(key === 'cacheControl' && typeof value === 'number'))
   if (!isAllowed || !isCorsOptions(cors)) throw invalidRouteConfig(url, 'cors', cors, ALLOWED_CORS)
+  return Object.freeze({ ...cors })
 }
 
-function parseRouteConfig (url: string, config: object): RouteSettings {
-  if (!('mlflowSecurity' in config) || config.mlflowSecurity === undefined) return NONE
-  const override = config.mlflowSecurity
+function parseRouteConfig (url: string, { mlflowSecurity: override }: Words): RouteOverride {
+  if (override === undefined) return NONE
   if (override === false) return UNPROTECTED
   if (!isOverride(override)) throw invalidRouteConfig(url, 'mlflowSecurity', override, ALLOWED)
-  return { host: override.host === false, origin: override.origin === false, frameOptions: override.frameOptions }
+  return Object.freeze({ ...override })
 }
 
-function isOverride (value: unknown): value is { host?: false, origin?: false, frameOptions?: FrameOptions } {
+function isOverride (value: unknown): value is RouteOverride {
   return isObject(value) && Object.entries(value).every(isAllowed)
 }
 

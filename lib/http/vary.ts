@@ -1,9 +1,28 @@
+/** A header as a reply holds it. */
+export type HeaderValue = number | string | readonly string[] | undefined
+
 /**
  * @param vary - the header as it stands, if it does
  * @returns the header with Origin in it (RFC 9110 §12.5.5), so that no cache answers one site with another's answer
  */
-export function varyByOrigin (vary: number | string | readonly string[] | undefined): string {
+export function varyByOrigin (vary: HeaderValue): string {
   const names = vary === undefined ? '' : [vary].flat().join(', ')
   if (names === '') return 'Origin'
   return /(^|,)\s*(origin|\*)\s*(,|$)/i.test(names) ? names : `${names}, Origin`
+}
+
+/** @returns the names of both, each of them once; "*" where one has it, for it says more than any name */
+export function joinVary (one: HeaderValue, other: HeaderValue): string {
+  const names = [...namesOf(one), ...namesOf(other)]
+  if (names.includes('*')) return '*'
+  const seen = new Set<string>()
+  return names.filter(name => {
+    const isNew = !seen.has(name.toLowerCase())
+    seen.add(name.toLowerCase())
+    return isNew
+  }).join(', ')
+}
+
+function namesOf (vary: HeaderValue): string[] {
+  return vary === undefined ? [] : [vary].flat().join(',').split(',').map(name => name.trim()).filter(name => name !== '')
 }

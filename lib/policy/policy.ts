@@ -2,36 +2,63 @@ import { parseAuthority } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import { compileHostRules } from '../rules/host-rules.js'
 import { memoize } from './memo.js'
+import { isPreflight, isSafe } from './methods.js'
 import { isAt, isWebScheme, parseOrigin } from '../grammar/origin.js'
 import type { Origin } from '../grammar/origin.js'
 import { compileOriginRules } from '../rules/origin-rules.js'
+import type { Wildcard } from '../rules/wildcards.js'
 import { createRefusals } from './refusals.js'
 import { describeConflict, hostValue } from '../grammar/request-target.js'
-import type { Allowed, AllowedRule, CrossOrigin, HostMalformed, HostNotAllowed, RequestHead, Settings, Verdict } from '../../types/index.js'
+import type { Allowed, AllowedRule, CrossOrigin, HostMalformed, HostNotAllowed, RequestHead, RouteOverride, Settings, Verdict } from '../../types/index.js'
 
-/** The checks that a request's route does without. */
-export interface Exemption {
-  readonly host: boolean
-  readonly origin: boolean
+/** How the client addressed the server, as far as trusted proxies tell: a Fastify request has both. */
+export interface Addressed {
+  /** The Host header, or a trusted proxy's X-Forwarded-Host. */
+  readonly host: string
+  /** `https` or `wss` where the request is known to have come by TLS. Any other value proves nothing: TLS may end further out. */
+  readonly protocol: string
 }
+
+/** What an Origin may do with answers, by CORS: nothing, read them without credentials, or all. */
+export type CorsAccess = 'none' | 'any' | 'listed'
 
 /** The settings, compiled into decisions on requests. It knows nothing of Fastify. */
 export interface Policy {
   /** What is worth a warning at start. */
   readonly warnings: readonly string[]
+  /** The wildcards of the lists, each with the name that it is right below. */
+  readonly wildcards: readonly Wildcard[]
   /** Host validation is on. */
   readonly validatesHost: boolean
   /**
-   * The verdict on a request. Allocates nothing for one that passes and came before.
+   * The verdict on a request. Allocates nothing for one that passes and came before. The checks, in order:
    *
-   * @param effectiveHost - the host by which the client knows the server, where that is not the Host header: a
-   *   trusted proxy's X-Forwarded-Host. Both must be allowed, for a rebound page can write that header itself.
+   * 1. Security is disabled: every request passes.
+   * 2. The Host. A request that names its host twice, and differently, is malformed. The Host must be in `allowedHosts`; behind a
+   *    trusted proxy X-Forwarded-Host must be, too, for a rebound page can write that header itself.
+   * 3. A method that changes nothing (GET, HEAD, OPTIONS, TRACE) passes, unless it is a preflight or asks for an upgrade.
+   * 4. The route has `origin: false`: it passes.
+   * 5. `corsAllowedOrigins` has `*` and the request has no Cookie: it passes, whatever its Origin.
+   * 6. No Origin: it passes unless the browser says by Sec-Fetch-Site that another site sent it. Curl and SDKs send neither header.
+   * 7. An Origin in `corsAllowedOrigins` passes.
+   * 8. The server's own page passes; a preflight is never its own. A request is the own page's if all of this holds:
+   *    - Sec-Fetch-Site is `same-origin`, `none` or absent: the browser's word comes before any comparison, as in Go's
+   *      CrossOriginProtection (net/http, csrf.go).
+   *    - Its hosts cannot be rebound: host validation is on, or the Host is an IP address or `localhost`.
+   *    - The Origin has the host and port by which the client knows the server, and is not http where the request came by https;
+   *      or Sec-Fetch-Site is `same-origin`, and the Origin is `null` (a form of a page with `Referrer-Policy: no-referrer`) or its
+   *      host is allowed itself (a proxy has rewritten the Host).
+   * 9. Everything else is refused.
+   *
+   * @param addressed - left out, the request's own Host and connection tell
+   * @param override - the checks that the request's route does without
+   * @example policy.inspect(request.raw, request, { origin: false })
    */
-  inspect (request: RequestHead, effectiveHost?: string, exempt?: Exemption): Verdict
+  inspect (request: RequestHead, addressed?: Addressed, override?: RouteOverride): Verdict
+  /** @returns what pages of this Origin may do; `undefined`, the server's own page among them, needs no leave */
+  corsAccess (origin: string | undefined): CorsAccess
   /** `corsAllowedOrigins` has `*`. */
   readonly allowsAnyOrigin: boolean
-  /** Whether pages of this Origin may read answers; `undefined`, the server's own page among them, needs no leave. */
-  allowsOrigin (origin: string | undefined): boolean
 }
 
 /** What is known of a Host value. */
@@ -50,7 +77,7 @@ type OriginFacts =
   | { readonly listed: boolean, readonly origin: undefined, readonly refusal: undefined }
   | { readonly listed: boolean, readonly origin: Origin, readonly refusal: CrossOrigin }
 
-const NO_EXEMPTION: Exemption = Object.freeze({ host: false, origin: false })
+const NO_OVERRIDE: RouteOverride = Object.freeze({})
 
 const allowedBy = (rule: AllowedRule): Allowed => Object.freeze({ allowed: true, rule })
 const DISABLED = allowedBy('disabled')
@@ -64,7 +91,7 @@ const EXEMPT_ROUTE = allowedBy('exempt-route')
 /**
  * Compiles the settings.
  *
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the wrong entry and its fix
+ * @throws SettingProblem with the wrong entry and its fix
  */
 export function createPolicy (settings: Settings): Policy {
   const hostRules = compileHostRules(settings.allowedHosts)
@@ -80,10 +107,10 @@ export function createPolicy (settings: Settings): Policy {
 
   const originFacts = memoize<OriginFacts>(text => {
     const origin = parseOrigin(text)
-    const listed = originRules.allowsEverything || (origin === undefined ? text === 'null' && originRules.allowsNull : originRules.allows(origin))
+    const listed = originRules.allowsText(text) || (origin !== undefined && originRules.allows(origin))
     if (origin === undefined) return Object.freeze({ listed, origin, refusal: undefined })
     return Object.freeze({ listed, origin, refusal: refusals.foreignOrigin(text, origin) })
-  }, facts => facts.origin !== undefined)
+  }, facts => facts.listed || facts.origin !== undefined)
 
   const unknownHost: HostFacts = Object.freeze({
     authority: undefined, allowed: hostRules.allowsEverything, cannotBeRebound: false, refusal: undefined
@@ -94,61 +121,74 @@ export function createPolicy (settings: Settings): Policy {
     return (allowed && !hostRules.allowsEverything) || authority.kind !== 'name' || authority.host === 'localhost'
   }
 
-  function inspect (request: RequestHead, effectiveHost = hostValue(request), exempt = NO_EXEMPTION): Verdict {
+  function inspect (request: RequestHead, addressed?: Addressed, override = NO_OVERRIDE): Verdict {
     const value = hostValue(request)
+    const known = addressed?.host ?? value
     const conflict = describeConflict(request, value)
     const host = conflict === undefined ? hostFacts(value) : unknownHost
-    const effective = effectiveHost === value ? host : hostFacts(effectiveHost)
-    if (!exempt.host) {
+    const effective = known === value ? host : hostFacts(known)
+    if (override.host !== false) {
       if (!host.allowed) return host.refusal ?? refusals.host('Host', value, undefined, conflict)
-      if (!effective.allowed) return refusals.host('X-Forwarded-Host', effectiveHost, effective.authority)
+      if (!effective.allowed) return refusals.host('X-Forwarded-Host', known, effective.authority)
     }
-    return inspectOrigin(request, host, effective, exempt)
+    return inspectOrigin(request, host, effective, addressed, override)
   }
 
-  // The order is the rule: the allow-list, the server's own page, requests without an Origin, and nothing else.
-  function inspectOrigin (request: RequestHead, host: HostFacts, effective: HostFacts, exempt: Exemption): Verdict {
+  function inspectOrigin (
+    request: RequestHead, host: HostFacts, effective: HostFacts, addressed: Addressed | undefined, override: RouteOverride
+  ): Verdict {
     const { method, headers } = request
     const preflight = isPreflight(request)
     if (!preflight && isSafe(method) && headers.upgrade === undefined) return SAFE_METHOD
-    if (exempt.origin) return EXEMPT_ROUTE
-    if (originRules.allowsEverything) return ANY_ORIGIN
-    const site = headers['sec-fetch-site']
-    if (headers.origin === undefined) {
-      return site === undefined || site === 'none' || site === 'same-origin' ? NO_ORIGIN : refusals.withoutOrigin(String(site))
-    }
+    if (override.origin === false) return EXEMPT_ROUTE
+    if (originRules.allowsEverything && headers.cookie === undefined) return ANY_ORIGIN
+    const site = siteOf(headers)
+    if (headers.origin === undefined) return isForeign(site) ? refusals.withoutOrigin(String(site)) : NO_ORIGIN
     const { origin, listed, refusal } = originFacts(headers.origin)
     if (listed) return LISTED_ORIGIN
-    if (!preflight && isOwnPage(headers.origin, origin, host, effective, site === 'same-origin')) return OWN_PAGE
-    if (origin === undefined) return refusals.opaqueOrigin(headers.origin, site !== undefined)
-    // Browsers send no preflight to their own origin, so there is nothing to say of the Host.
-    return (preflight ? undefined : refusals.ownName(headers.origin, origin, effective.authority)) ?? refusal
+    // Browsers send no preflight to their own origin.
+    if (preflight) return refusal ?? refusals.opaqueOrigin(headers.origin, site)
+    if (isOwnPage(request, origin, host, effective, addressed)) return OWN_PAGE
+    if (origin === undefined || refusal === undefined) return refusals.opaqueOrigin(headers.origin, site)
+    return refusals.likelyOwn(headers.origin, origin, effective.authority, site, isHttps(request, addressed)) ?? refusal
   }
 
-  function isOwnPage (value: string, origin: Origin | undefined, host: HostFacts, effective: HostFacts, sameOrigin: boolean): boolean {
-    if (!host.cannotBeRebound || !effective.cannotBeRebound) return false
-    // Browsers send `Origin: null` for form posts of pages with `Referrer-Policy: no-referrer`, which is Helmet's default.
-    if (origin === undefined) return sameOrigin && value === 'null'
+  function isOwnPage (
+    request: RequestHead, origin: Origin | undefined, host: HostFacts, effective: HostFacts, addressed: Addressed | undefined
+  ): boolean {
+    const site = siteOf(request.headers)
+    if (isForeign(site) || !host.cannotBeRebound || !effective.cannotBeRebound) return false
+    const sameOrigin = site === 'same-origin'
+    if (origin === undefined) return sameOrigin && request.headers.origin === 'null'
     if (!isWebScheme(origin.scheme)) return false
-    if (isAt(origin, effective.authority)) return true
+    if (isAt(origin, effective.authority) && (origin.scheme === 'https' || !isHttps(request, addressed))) return true
     return sameOrigin && hostRules.allows(origin.authority) && cannotBeRebound(origin.authority, true)
   }
 
   return {
     warnings: [...hostRules.warnings, ...originRules.warnings],
+    wildcards: [...hostRules.wildcards, ...originRules.wildcards],
     validatesHost: !settings.disableSecurityMiddleware && !hostRules.allowsEverything,
     inspect: settings.disableSecurityMiddleware ? () => DISABLED : inspect,
     allowsAnyOrigin: originRules.allowsEverything,
-    allowsOrigin: origin => origin !== undefined && originFacts(origin).listed
+    corsAccess (origin) {
+      if (origin === undefined) return 'none'
+      if (originFacts(origin).listed) return 'listed'
+      return originRules.allowsEverything ? 'any' : 'none'
+    }
   }
 }
 
-/** RFC 9110 §9.2.1, as far as the Fetch standard lets a page send these without asking first. */
-function isSafe (method: string | undefined): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE'
+function siteOf (headers: RequestHead['headers']): string | string[] | undefined {
+  return headers['sec-fetch-site']
 }
 
-/** A CORS-preflight request (the Fetch standard, §4.9). */
-export function isPreflight ({ method, headers }: RequestHead): boolean {
-  return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
+/** Any other value, two of them, or one that nobody knows is another site's (Fetch Metadata Request Headers §2.3). */
+function isForeign (site: string | string[] | undefined): boolean {
+  return site !== undefined && site !== 'same-origin' && site !== 'none'
+}
+
+function isHttps ({ socket }: RequestHead, addressed: Addressed | undefined): boolean {
+  if (addressed === undefined) return socket !== undefined && Reflect.get(socket, 'encrypted') === true
+  return addressed.protocol === 'https' || addressed.protocol === 'wss'
 }

@@ -1,19 +1,20 @@
 import { formatAuthority } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import type { HostRules } from '../rules/host-rules.js'
-import { DEFAULT_ALLOWED_HOSTS } from '../rules/host-rules.js'
 import type { Origin } from '../grammar/origin.js'
-import { DEFAULT_CORS_ALLOWED_ORIGINS } from '../rules/origin-rules.js'
 import { defaultPort, isAt, isWebScheme } from '../grammar/origin.js'
 import { quote } from '../grammar/quote.js'
+import { isDefaultList } from '../settings/defaults.js'
+import type { NamedList } from '../settings/defaults.js'
+import { nameOf } from '../settings/table.js'
 import type { CrossOrigin, HostMalformed, HostNotAllowed, Settings } from '../../types/index.js'
 
 // MLflow's own sentences: people search for them.
 const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
 const CROSS_ORIGIN = 'Cross-origin request blocked'
 
-const ADD_TO_HOSTS = 'to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS)'
-const ADD_TO_ORIGINS = 'to corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS)'
+/** A Sec-Fetch-Site header, as Node has it. */
+type Site = string | string[] | undefined
 
 /** The refusing verdicts, frozen: each says what came and what would allow it. */
 export interface Refusals {
@@ -23,17 +24,25 @@ export interface Refusals {
    */
   host (header: 'Host' | 'X-Forwarded-Host', value: string, authority: Authority | undefined, conflict?: string): HostNotAllowed | HostMalformed
   foreignOrigin (value: string, origin: Origin): CrossOrigin
-  /** @returns the refusal of an Origin that has the name of the Host and is not its own page all the same; `undefined` for another name */
-  ownName (value: string, origin: Origin, host: Authority | undefined): CrossOrigin | undefined
-  /** @param hasFetchMetadata - the request has Sec-Fetch-Site */
-  opaqueOrigin (value: string, hasFetchMetadata: boolean): CrossOrigin
-  /** @param site - the value of Sec-Fetch-Site */
+  /**
+   * @param host - the host by which the client knows the server
+   * @param site - the value of Sec-Fetch-Site
+   * @param https - the request is known to have come by https
+   * @returns the refusal of an Origin that may be meant to be the server's own; `undefined` for any other
+   */
+  likelyOwn (value: string, origin: Origin, host: Authority | undefined, site: Site, https: boolean): CrossOrigin | undefined
+  /** Of `null` and what is malformed. */
+  opaqueOrigin (value: string, site: Site): CrossOrigin
   withoutOrigin (site: string): CrossOrigin
 }
 
 export function createRefusals (settings: Settings, hostRules: HostRules): Refusals {
-  const addHost = advice(settings.allowedHosts, DEFAULT_ALLOWED_HOSTS, ADD_TO_HOSTS)
-  const addOrigin = advice(settings.corsAllowedOrigins, DEFAULT_CORS_ALLOWED_ORIGINS, ADD_TO_ORIGINS)
+  const addHost = advice('allowedHosts', settings)
+  const addOrigin = advice('corsAllowedOrigins', settings)
+  // With "*" in the list, only a request with a Cookie comes as far as a refusal.
+  const cookie = settings.corsAllowedOrigins.includes('*')
+    ? `The request has a Cookie, and "*" in ${nameOf('corsAllowedOrigins')} never goes with credentials: name the origin beside it. `
+    : ''
 
   return {
     host (header, value, authority, conflict) {
@@ -53,26 +62,61 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
 
     foreignOrigin (value, origin) {
       const entry = formatOrigin(origin)
-      return crossOrigin(value, entry, `Origin ${quote(value)} is not allowed. ${addOrigin(entry)}`)
+      return crossOrigin(value, { setting: 'corsAllowedOrigins', entry }, `Origin ${quote(value)} is not allowed. ${cookie}${addOrigin(entry)}`)
     },
 
-    ownName (value, origin, host) {
-      if (host === undefined || !isWebScheme(origin.scheme) || origin.authority.host !== host.host) return undefined
+    likelyOwn (value, origin, host, site, https) {
+      if (host === undefined || !isWebScheme(origin.scheme)) return undefined
+      const hasOwnName = origin.authority.host === host.host
+      if (!hasOwnName && site === 'same-origin') return rewrittenHost(value, origin)
+      if (!hasOwnName) return undefined
       const entry = formatOrigin(origin)
-      return crossOrigin(value, entry, `Origin ${quote(value)} ${explainOwnName(origin, host, hostRules, addHost)} Another page needs an entry. ${addOrigin(entry)}`)
+      const why = explainOwnName(origin, host, site, https)
+      return crossOrigin(value, { setting: 'corsAllowedOrigins', entry }, `Origin ${quote(value)} ${why} Another page needs an entry. ${cookie}${addOrigin(entry)}`)
     },
 
-    opaqueOrigin: (value, hasFetchMetadata) => crossOrigin(value, undefined, `Origin ${quote(value)} ${explainOpaque(value, hasFetchMetadata)}`),
+    opaqueOrigin: (value, site) => crossOrigin(value, undefined, `Origin ${quote(value)} ${explainOpaque(value, site)}${value === 'null' ? '' : cookie.trimEnd()}`.trimEnd()),
 
-    withoutOrigin: site => crossOrigin('', undefined, `Sec-Fetch-Site ${quote(site)} without an Origin comes from another site. ` +
-      'Where other sites are meant to call this route, set config.mlflowSecurity.origin to false on it.')
+    withoutOrigin: site => crossOrigin('', undefined, `Sec-Fetch-Site ${quote(site)} without an Origin comes from another site. ${cookie}` +
+      EXEMPT_ROUTE)
+  }
+
+  /** Tunnels (ngrok, Codespaces, VS Code) send a Host of their own, and the browser knows better. */
+  function rewrittenHost (value: string, origin: Origin): CrossOrigin {
+    const entry = hostRules.entryFor(origin.authority)
+    const begin = `Origin ${quote(value)} is the server's own page, says the browser (Sec-Fetch-Site "same-origin"), but`
+    if (hostRules.allowsEverything) {
+      return crossOrigin(value, { setting: 'corsAllowedOrigins', entry: formatOrigin(origin) }, `${begin} ${REBINDABLE} Or: ${addOrigin(formatOrigin(origin))}`)
+    }
+    return crossOrigin(value, { setting: 'allowedHosts', entry }, `${begin} a tunnel or a proxy has put another Host in place of its name, ` +
+      `and that name is not allowed. ${addHost(entry)} A page that is not the server's own belongs in ${nameOf('corsAllowedOrigins')} instead.`)
+  }
+
+  /** The Origin has the name of the Host, and is not the server's own page all the same. */
+  function explainOwnName (origin: Origin, host: Authority, site: Site, https: boolean): string {
+    if (origin.scheme === 'http' && (https || site === 'cross-site')) {
+      return 'is an http page, and the server is on https: to browsers that is another site. If it is the server\'s own page, open it by https.'
+    }
+    if (site !== undefined && site !== 'same-origin' && site !== 'none') {
+      return `has the name of the Host, but the browser says that it is another page (Sec-Fetch-Site ${quote(String(site))}): one on another port or scheme.`
+    }
+    if (!isAt(origin, host)) {
+      return `has the name of the Host ${quote(formatAuthority(host))} on another port. If it is the server's own page, a proxy has dropped or changed the ` +
+        'port: let it pass the Host on as it came (nginx: proxy_set_header Host $http_host).'
+    }
+    return hostRules.allowsEverything
+      ? `is the server's own only if nobody has rebound the name, and ${REBINDABLE}`
+      : `is on a Host that is not allowed itself. If it is the server's own page: ${addHost(hostRules.entryFor(host))}`
   }
 }
 
+const REBINDABLE = `host validation is off: name the hosts in ${nameOf('allowedHosts')} in place of "*".`
+const EXEMPT_ROUTE = 'Where other sites are meant to call this route, set config.mlflowSecurity.origin to false on it.'
+
 /** An explicit list replaces the default: who follows the advice must not lose localhost by it. */
-function advice (entries: readonly string[], defaults: readonly string[], where: string): (entry: string) => string {
-  const isDefault = entries.length === defaults.length && defaults.every((entry, i) => entries[i] === entry)
-  return entry => `Add ${quote(entry)} ${where}.${isDefault ? ` To keep the default list as well: ${quote(`@default,${entry}`)}.` : ''}`
+function advice (list: NamedList, settings: Settings): (entry: string) => string {
+  const isDefault = isDefaultList(list, settings[list])
+  return entry => `Add ${quote(entry)} to ${nameOf(list)}.${isDefault ? ` To keep the default list as well: ${quote(`@default,${entry}`)}.` : ''}`
 }
 
 function malformed (header: string, value: string, conflict: string | undefined): HostMalformed {
@@ -94,38 +138,33 @@ function explainMalformed (value: string, conflict: string | undefined): string 
   return value === '' ? '' : ' is not of the form host[:port]'
 }
 
-function crossOrigin (value: string, entry: string | undefined, explanation: string): CrossOrigin {
+/** What would allow the Origin. */
+interface Fix { readonly setting: 'corsAllowedOrigins' | 'allowedHosts', readonly entry: string }
+
+function crossOrigin (value: string, fix: Fix | undefined, explanation: string): CrossOrigin {
   return Object.freeze({
     allowed: false,
     check: 'origin',
     code: 'FST_MLFLOW_SECURITY_CROSS_ORIGIN',
     statusCode: 403,
     value,
-    setting: entry === undefined ? undefined : 'corsAllowedOrigins',
-    entry,
+    setting: fix?.setting,
+    entry: fix?.entry,
     message: `${CROSS_ORIGIN}: ${explanation}`
   })
 }
 
-/** @param addHost - the advice to add a host to its list */
-function explainOwnName (origin: Origin, host: Authority, hostRules: HostRules, addHost: (entry: string) => string): string {
-  if (!isAt(origin, host)) {
-    return `has the name of the Host ${quote(formatAuthority(host))} on another port. If it is the server's own page, a proxy has dropped or changed the ` +
-      'port: let it pass the Host on as it came (nginx: proxy_set_header Host $http_host).'
-  }
-  return hostRules.allowsEverything
-    ? 'is the server\'s own only if nobody has rebound the name, and host validation is off: name the hosts in allowedHosts ' +
-      '(MLFLOW_SERVER_ALLOWED_HOSTS) in place of "*".'
-    : `is on a Host that is not allowed itself. If it is the server's own page: ${addHost(hostRules.entryFor(host))}`
-}
-
-function explainOpaque (value: string, hasFetchMetadata: boolean): string {
-  if (value !== 'null') return 'is not of the form scheme://host[:port].'
-  return hasFetchMetadata
-    ? 'comes from a sandboxed frame, a local file or a redirect from another site, whoever made it. Where other sites are meant to post ' +
-      'to this route, set config.mlflowSecurity.origin to false on it.'
-    : 'may be the server\'s own page, but nothing proves it. If it is, send that page with "Referrer-Policy: same-origin": with ' +
+function explainOpaque (value: string, site: Site): string {
+  if (value !== 'null') return 'is not of the form scheme://host[:port]. '
+  switch (site) {
+    case undefined: return 'may be the server\'s own page, but nothing proves it. If it is, send that page with "Referrer-Policy: same-origin": with ' +
       '"no-referrer" browsers hide the Origin over plain http.'
+    case 'same-site': return 'comes from a page of the same site that hides its Origin. If it is meant to call this server, send that page with ' +
+      '"Referrer-Policy: strict-origin" in place of "no-referrer", and allow its Origin.'
+    case 'same-origin': return `is the server's own page, says the browser, but nothing proves whose Host that is: name it in ${nameOf('allowedHosts')}, not by "*".`
+    default: return 'comes from a sandboxed frame, a local file or a redirect from another site, whoever made it. A frame of your own takes ' +
+      `sandbox="allow-same-origin". ${EXEMPT_ROUTE}`
+  }
 }
 
 function formatOrigin ({ scheme, authority }: Origin): string {

@@ -1,48 +1,52 @@
 import { NO_PORT, formatAuthority, formatHost } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import { AuthorityMatcher } from './authority-matcher.js'
-import { invalidOption } from '../settings/errors.js'
-import { EntryProblem, isTooWide, parseHostPattern, refuseOtherList, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
+import { EntryProblem } from '../grammar/entry-problem.js'
+import { parseHostPattern, refuseOtherList, refuseWordForEverything, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
 import type { HostPattern } from '../grammar/host-pattern.js'
 import { ANY_PORT } from '../grammar/ports.js'
-
-/** What `@default` stands for in `allowedHosts`: this machine and private networks, none of which DNS rebinding can name. */
-export const DEFAULT_ALLOWED_HOSTS: readonly string[] = Object.freeze([
-  'localhost', '*.localhost', '127.0.0.0/8', '::1', '0.0.0.0', '::', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'
-])
+import { absoluteAuthority } from '../grammar/request-target.js'
+import { parseEntryOf } from '../settings/problem.js'
+import { nameOf } from '../settings/table.js'
+import { wildcardsOf } from './wildcards.js'
+import type { Wildcard } from './wildcards.js'
 
 /** `allowedHosts`, compiled. */
 export interface HostRules {
   /** `*` is in the list: host validation is off. */
   readonly allowsEverything: boolean
   readonly warnings: readonly string[]
+  readonly wildcards: readonly Wildcard[]
   allows (authority: Authority): boolean
   /** The entry that would allow this host, no wider than the entries it already has. */
   entryFor (authority: Authority): string
 }
 
+/** Every IP address: no DNS answer can make an address mean another server. */
+const ADDRESSES: readonly HostPattern[] = [
+  { kind: 'range', network: '0.0.0.0', prefix: 0, family: 'ipv4' }, { kind: 'range', network: '::', prefix: 0, family: 'ipv6' }
+]
+
 /**
  * Compiles the entries of `allowedHosts` (the README's table of entries).
  *
  * @param entries - trimmed, none empty, `@default` already replaced
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the entry and its fix
+ * @throws SettingProblem with the entry and its fix
  */
 export function compileHostRules (entries: readonly string[]): HostRules {
   const matcher = new AuthorityMatcher()
-  const warnings: string[] = []
-  const allowsEverything = entries.includes('*')
-  if (allowsEverything) {
-    warnings.push('allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS) has "*": host validation is off, DNS rebinding is not stopped')
-  }
+  const wildcards: Wildcard[] = []
   for (const entry of entries) {
-    if (entry === '*') continue
-    const { pattern, port } = parseHostEntry(entry)
-    if (isTooWide(pattern)) warnings.push(`allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS) has ${JSON.stringify(entry)}: anyone can register a name that it allows`)
-    matcher.add(pattern, port)
+    for (const { pattern, port } of parseEntryOf('allowedHosts', entry, parseHostEntry)) {
+      wildcards.push(...wildcardsOf('allowedHosts', entry, pattern))
+      matcher.add(pattern, port)
+    }
   }
+  const allowsEverything = entries.includes('*')
   return {
     allowsEverything,
-    warnings,
+    warnings: allowsEverything ? [`${nameOf('allowedHosts')} has "*": host validation is off, DNS rebinding is not stopped`] : [],
+    wildcards,
     allows: authority => allowsEverything || allowsAuthority(matcher, authority),
     entryFor: authority => matcher.names(authority) ? formatAuthority(authority) : formatHost(authority)
   }
@@ -57,11 +61,14 @@ function allowsAuthority (matcher: AuthorityMatcher, authority: Authority): bool
 
 interface HostEntry { readonly pattern: HostPattern, readonly port: number }
 
-function parseHostEntry (entry: string): HostEntry {
+function parseHostEntry (entry: string): HostEntry[] {
+  if (entry === '*') return []
+  if (entry === '@addresses') return ADDRESSES.map(pattern => ({ pattern, port: ANY_PORT }))
+  refuseWordForEverything(entry)
   try {
-    return parseEntry(entry)
+    return [parseEntry(entry)]
   } catch (error) {
-    throw invalidOption('allowedHosts', entry, withTrustedFix(error, fix => parseEntry(fix).pattern))
+    throw withTrustedFix(error, fix => parseEntry(fix).pattern)
   }
 }
 
@@ -74,7 +81,7 @@ function parseEntry (entry: string): HostEntry {
 }
 
 function refuseURL (entry: string): void {
-  const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(entry)?.[1]
+  const authority = absoluteAuthority(entry)
   if (authority !== undefined) throw new EntryProblem('is a URL, not a host', authority.replace(/.*@/, ''))
   if (entry.startsWith('@')) throw new EntryProblem('is no list that has a name', '@default')
 }

@@ -1,22 +1,24 @@
 import { isIPv6 } from 'node:net'
 import { AuthorityMatcher } from './authority-matcher.js'
-import { invalidOption } from '../settings/errors.js'
-import { EntryProblem, isTooWide, parseGlob, parseHostPattern, refuseOtherList, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
+import { EntryProblem } from '../grammar/entry-problem.js'
+import { parseGlob, parseHostPattern, refuseOtherList, refuseWordForEverything, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
 import type { HostPattern } from '../grammar/host-pattern.js'
-import { defaultPort, isWebScheme } from '../grammar/origin.js'
+import { MAX_SCHEME_LENGTH, defaultPort, isWebScheme } from '../grammar/origin.js'
 import type { Origin } from '../grammar/origin.js'
 import { ANY_PORT } from '../grammar/ports.js'
-
-/** What `@default` stands for in `corsAllowedOrigins`: pages of this machine. */
-export const DEFAULT_CORS_ALLOWED_ORIGINS: readonly string[] = Object.freeze(['localhost:*'])
+import { parseEntryOf } from '../settings/problem.js'
+import { nameOf } from '../settings/table.js'
+import { wildcardsOf } from './wildcards.js'
+import type { Wildcard } from './wildcards.js'
 
 /** `corsAllowedOrigins`, compiled. */
 export interface OriginRules {
   /** `*` is in the list: every Origin is allowed, none with credentials. */
   readonly allowsEverything: boolean
-  /** `null` is in the list: sandboxed frames and local files are allowed, whoever made them. */
-  readonly allowsNull: boolean
   readonly warnings: readonly string[]
+  readonly wildcards: readonly Wildcard[]
+  /** Origins that have no host and port of the ordinary form: `null`, `file://`, `app://.`. */
+  allowsText (origin: string): boolean
   allows (origin: Origin): boolean
 }
 
@@ -26,22 +28,27 @@ const LOCAL = /^localhost(:\*)?$/i
 const LOCAL_HOSTS = ['localhost', '*.localhost', '127.0.0.0/8', '::1']
 const NAME_AND_PORT = /^[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)+(?::[0-9*]+)?$/i
 const ADDRESS_RANGE = /^((?:[0-9]{1,3}\.){3}[0-9]{1,3})\/([0-9]{1,2})$/
+/** Entries that allow one Origin by its text, and no others. */
+const TEXT_ONLY = /^(?:null|file:\/\/\*?|.*:\/\/\.)$/i
 const SCHEME_AND_REST = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i
 
 /**
  * Compiles the entries of `corsAllowedOrigins` (the README's table of entries).
  *
  * @param entries - trimmed, none empty, `@default` already replaced
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the entry and its fix
+ * @throws SettingProblem with the entry and its fix
  */
 export function compileOriginRules (entries: readonly string[]): OriginRules {
   const schemes = new Map<string, AuthorityMatcher>()
+  const texts = new Set<string>()
   const warnings: string[] = []
+  const wildcards: Wildcard[] = []
   for (const entry of entries) {
-    const parsed = parseEntry(entry)
-    const warning = warningFor(entry, parsed)
-    if (warning !== undefined) warnings.push(`corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) has ${JSON.stringify(entry)}: ${warning}`)
-    for (const { scheme, pattern, port } of parsed) {
+    const warning = warningFor(entry)
+    if (warning !== undefined) warnings.push(`${nameOf('corsAllowedOrigins')} has ${JSON.stringify(entry)}: ${warning}`)
+    for (const text of textsOf(entry)) texts.add(text)
+    for (const { scheme, pattern, port } of parseEntryOf('corsAllowedOrigins', entry, parseEntry)) {
+      if (isWebScheme(scheme)) wildcards.push(...wildcardsOf('corsAllowedOrigins', entry, pattern))
       const matcher = schemes.get(scheme) ?? new AuthorityMatcher()
       matcher.add(pattern, port)
       schemes.set(scheme, matcher)
@@ -49,19 +56,25 @@ export function compileOriginRules (entries: readonly string[]): OriginRules {
   }
   return {
     allowsEverything: entries.includes('*'),
-    allowsNull: entries.includes('null'),
     warnings,
+    wildcards,
+    allowsText: origin => texts.has(origin),
     allows: ({ scheme, authority, port }) => schemes.get(scheme)?.allows(authority, port) === true
   }
 }
 
+/** @returns the Origins without an ordinary host that an entry allows, as pages of such schemes send them */
+function textsOf (entry: string): string[] {
+  if (entry === 'null') return ['null']
+  const [, scheme = '', rest = ''] = SCHEME_AND_REST.exec(entry.toLowerCase()) ?? []
+  if (scheme === 'file') return rest === '' || rest === '*' ? ['file://'] : []
+  return scheme !== '' && !isWebScheme(scheme) && (rest === '.' || rest === '*') ? [`${scheme}://.`] : []
+}
+
 function parseEntry (entry: string): OriginEntry[] {
-  if (entry === '*' || entry === 'null') return []
-  try {
-    return LOCAL.test(entry) ? localEntries(entry.endsWith('*')) : [parseOriginEntry(entry)]
-  } catch (error) {
-    throw invalidOption('corsAllowedOrigins', entry, error)
-  }
+  if (entry === '*' || (TEXT_ONLY.test(entry) && textsOf(entry).length > 0)) return []
+  refuseWordForEverything(entry)
+  return LOCAL.test(entry) ? localEntries(entry.endsWith('*')) : [parseOriginEntry(entry)]
 }
 
 /** `localhost:*` and `localhost`: this machine by http and https, on any port or the default one. */
@@ -91,6 +104,8 @@ function parseSchemeAndHost (entry: string): OriginEntry {
   const [, written = '', rest = ''] = SCHEME_AND_REST.exec(entry) ?? []
   if (written === '') throw withoutScheme(entry)
   const scheme = written.toLowerCase()
+  if (scheme.length > MAX_SCHEME_LENGTH) throw new EntryProblem(`has a scheme of more than ${MAX_SCHEME_LENGTH} characters`)
+  if (scheme === 'file') throw new EntryProblem('names a host, and pages of local files have none', 'file://')
   if (scheme === 'ws' || scheme === 'wss') throw new EntryProblem('is of a socket, and the page that opens it has another scheme', `http${entry.slice(2)}`)
   const path = rest.search(/[/?#]/)
   if (path !== -1) throw withPath(scheme, rest, path)
@@ -123,9 +138,8 @@ function withScheme (scheme: string, problem: unknown): unknown {
   return new EntryProblem(problem.message, problem.fix.split(',').map(host => `${scheme}://${host}`).join(','))
 }
 
-function warningFor (entry: string, parsed: readonly OriginEntry[]): string | undefined {
+function warningFor (entry: string): string | undefined {
   if (entry === '*') return 'every site may call this server and read its answers, without credentials'
   if (entry === 'null') return 'any page can give itself this Origin, by a sandboxed frame'
-  const isWide = parsed.some(({ scheme, pattern }) => isWebScheme(scheme) && isTooWide(pattern))
-  return isWide ? 'anyone can register a name that it allows' : undefined
+  return /^file:/i.test(entry) ? 'any local file that is opened in a browser may call this server' : undefined
 }

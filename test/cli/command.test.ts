@@ -26,8 +26,7 @@ t.test('a wrong flag or setting is one line on standard error, and an exit code'
     [[...up, '--port', takenPort], 1, /^fastify-mlflow-security: --port: 127\.0\.0\.1:\d+ is taken by another program\. Choose another port, or end that program\.\n$/],
     [[...up, '--port', '0', '--metrics', takenPort], 1, /^fastify-mlflow-security: --metrics: 127\.0\.0\.1:\d+ is taken by another program\.[^\n]*\n$/],
     [[...up, '--port', '0', '--host', '192.0.2.1'], 1, /^fastify-mlflow-security: --host: 192\.0\.2\.1 is no address of this machine\. [^\n]*\n$/],
-    [[...up, '--port', '0', '--host', 'no-such-name.invalid'], 1, /^fastify-mlflow-security: --host: the name "no-such-name\.invalid" does not resolve[^\n]*\n$/],
-    [[...up, '--port', '0', '--metrics', '192.0.2.1:0'], 1, /^fastify-mlflow-security: --metrics: 192\.0\.2\.1 is no address of this machine\. [^\n]*\n$/]
+    [[...up, '--port', '0', '--host', 'no-such-name.invalid'], 1, /^fastify-mlflow-security: --host: the name "no-such-name\.invalid" does not resolve[^\n]*\n$/]
   ] as const) {
     const { code, out, err } = await run(t, args)
     t.match(err, message)
@@ -158,7 +157,7 @@ t.test('--metrics serves figures on a port of its own, protected as well', async
 })
 
 t.test('a package that is missing is named with the line that installs it', async t => {
-  for (const name of ['@fastify/http-proxy', 'undici', 'prom-client']) {
+  for (const name of ['undici', 'prom-client']) {
     const { code, err } = await run(t, ['--upstream', 'http://127.0.0.1:1', '--port', '0', '--metrics', '0'], {}, ['--import', `${WITHOUT}?${name}`])
     t.equal(err, `fastify-mlflow-security: The gateway needs ${name}, which is not installed: npm install ${name} (all that it needs: npm install --include=optional)\n`)
     t.equal(code, 2)

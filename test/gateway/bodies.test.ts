@@ -1,4 +1,4 @@
-import { EventEmitter, once } from 'node:events'
+import { once } from 'node:events'
 import { createServer as createHttpServer, request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { connect, createServer as createSocketServer } from 'node:net'
@@ -7,10 +7,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
-import { forget, hangUpSignal } from '../../lib/gateway/client.js'
 import { createGateway } from '../../lib/gateway.js'
 import { isWebSocket } from '../../lib/gateway/upgrade.js'
-import { holdBack } from '../../lib/gateway/websocket.js'
 import { listen, request, send, upgrade } from '../fixtures/server.js'
 import { certificate, gateway, recorder, tlsUpstream, upstream } from '../fixtures/upstream.js'
 
@@ -66,11 +64,10 @@ t.test('bodies of any type reach the upstream, with a length or in chunks', asyn
   await send(port, `POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${chunked}`)
   t.match(seen[1], { method: 'POST', body: 'abcde' }, 'without a type')
 
-  for (const [method, head] of [['GET', 'Content-Length: 5'], ['HEAD', 'Content-Length: 5'], ['GET', 'Transfer-Encoding: chunked']] as const) {
+  for (const [method, head] of [['GET', 'Content-Length: 5'], ['HEAD', 'Content-Length: 5'], ['GET', 'Transfer-Encoding: chunked'], ['DELETE', 'Transfer-Encoding: chunked']] as const) {
     seen.length = 0
-    const answer = await send(port, `${method} /x HTTP/1.1\r\nHost: localhost\r\n${head}\r\nConnection: close\r\n\r\n${head.endsWith('5') ? 'abcde' : chunked}`)
-    t.match(answer, /^HTTP\/1\.1 400 /, `${method} with a body is not passed on without it`)
-    t.same(seen, [])
+    await send(port, `${method} /x HTTP/1.1\r\nHost: localhost\r\n${head}\r\nConnection: close\r\n\r\n${head.endsWith('5') ? 'abcde' : chunked}`)
+    t.match(seen, [{ method, body: 'abcde' }], `${method} with a body`)
   }
 })
 
@@ -148,25 +145,6 @@ t.test('who hangs up ends the request on the other side too', async t => {
   t.equal((await request(port, 'GET', '/nothing', [['Host', 'evil.com']])).status, 403, 'the gateway lives on')
 })
 
-t.test('who has hung up already, or hangs up later, or asks again on the same connection', async t => {
-  const ask = (socket: EventEmitter & { destroyed: boolean }) => {
-    const request = Object.assign(new EventEmitter(), { socket, aborts: 0 })
-    hangUpSignal(request).on('abort', () => { request.aborts++ })
-    return request
-  }
-  const gone = ask(Object.assign(new EventEmitter(), { destroyed: true }))
-  await wait(0)
-  t.equal(gone.aborts, 1)
-  const socket = Object.assign(new EventEmitter(), { destroyed: false })
-  const [answered, second, third] = [ask(socket), ask(socket), ask(socket)]
-  forget(answered)
-  forget(ask(Object.assign(new EventEmitter(), { destroyed: false })))
-  forget(Object.assign(new EventEmitter(), { socket: new EventEmitter() }))
-  t.equal(socket.listenerCount('close'), 1, 'one listener for each connection')
-  socket.emit('close')
-  t.same([answered.aborts, second.aborts, third.aborts], [0, 1, 1], 'all that are not answered')
-})
-
 t.test('an upstream that is down or hangs up is a 502 in words, and one that is slow is waited for', async t => {
   const closing = createSocketServer(socket => { socket.once('data', () => socket.destroy()) })
   closing.listen(0, '127.0.0.1')
@@ -208,7 +186,9 @@ t.test('an upstream that misbehaves is a 502, or an answer that ends early, and 
     ['a hint before the answer', 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok', 200, /^ok$/],
     ['a body until it closes', 'HTTP/1.0 200 OK\r\n\r\nok', 200, /ok/],
     ['a body where there is none', 'HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello', 204, /^$/],
-    ['nothing after its headers', 'HTTP/1.1 200 OK\r\ncache-control: max-age=9\r\nx-vary: a\r\nvary-x: a\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\n', 502, /UPSTREAM_UNREACHABLE/],
+    ['no chunks where it says so', 'HTTP/1.1 200 OK\r\ncache-control: max-age=9\r\nx-vary: a\r\nvary-x: a\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\nzz', 502, /UPSTREAM_UNREACHABLE/],
+    ['a coded transfer', 'HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n', 502, /UPSTREAM_UNREACHABLE/],
+    ['100 that nobody asked for', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok', 502, /UPSTREAM_UNREACHABLE/],
     ['a length where there is no body', 'HTTP/1.1 304 Not Modified\r\netag: "e"\r\ncontent-length: 5\r\n\r\n', 304, /^$/],
     ['headers that stand twice', 'HTTP/1.1 302 X\r\nconnection: close\r\nconnection: x-hop\r\nx-hop: 1\r\nlocation: /a\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n', 302, /^$/],
     ['our own headers named for one hop', 'HTTP/1.1 200 OK\r\nconnection: close, x-frame-options, vary\r\ncontent-length: 2\r\n\r\nok', 200, /^ok$/]
@@ -234,8 +214,9 @@ t.test('what would smuggle a request through is refused, or made unambiguous', a
   const { port } = await gateway(t, { upstream: await upstream(t, listener) })
   const post = 'POST /x HTTP/1.1\r\nHost: localhost\r\n'
   for (const head of ['Content-Length: 5\r\nTransfer-Encoding: chunked', 'Transfer-Encoding: xchunked', 'Content-Length: 0\r\nContent-Length: 5', 'Content-Length: +5']) {
-    t.match(await send(port, `${post}${head}\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n`), /^HTTP\/1\.1 400 /, head)
+    t.match(await send(port, `${post}${head}\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n`), /^HTTP\/1\.1 (400|501) /, head)
   }
+  t.match(await send(port, `${post}Transfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n0\r\n\r\n`), /^HTTP\/1\.1 501 [^]*CODED_TRANSFER/)
   t.same(seen, [])
   await send(port, `${post}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3;a=b\r\nabc\r\n0\r\nX-Trailer: t\r\n\r\n`)
   await send(port, `${post}Content-Length: 3\r\nConnection: close, host, content-length, x-forwarded-for\r\n\r\nabc`)
@@ -274,21 +255,17 @@ t.test('WebSockets whose upstream is down, refuses, or comes too late', async t 
   const open = async (upstream: string) => {
     const { port, lines } = await gateway(t, { upstream })
     const socket = new WebSocket(`ws://127.0.0.1:${port}/`)
-    const [code, reason] = await once(socket, 'close')
-    return { code, reason: String(reason), warning: lines.find(({ level }) => level === 40) }
+    socket.on('error', () => {})
+    const [, response] = await once(socket, 'unexpected-response')
+    let body = ''
+    for await (const chunk of response) body += chunk
+    return { status: response.statusCode, body, warning: lines.find(({ level }) => level === 40) }
   }
-  t.match(await open('http://127.0.0.1:1'), { code: 1011, reason: 'the upstream cannot be reached', warning: { code: 'ECONNREFUSED', msg: 'WebSocket: the upstream cannot be reached' } })
+  t.match(await open('http://127.0.0.1:1'), { status: 502, body: /UPSTREAM_UNREACHABLE/, warning: { err: { code: 'ECONNREFUSED' }, method: 'GET', url: '/' } })
   const tls = await certificate()
-  t.match(await open(await tlsUpstream(t, () => {}, tls)), { code: 1011, reason: 'the upstream cannot be reached', warning: { code: /CERT/ } })
-  let sockets = 0
-  const refusing = await upstream(t, (_request, response) => {
-    sockets++
-    response.socket?.on('close', () => { sockets-- })
-    response.writeHead(403).end('no')
-  })
-  t.match(await open(refusing), { code: 1011, warning: { statusCode: 403, msg: 'WebSocket: the upstream has refused the upgrade' } })
-  await wait(50)
-  t.equal(sockets, 0, 'no connection is left behind')
+  t.match(await open(await tlsUpstream(t, () => {}, tls)), { status: 502, warning: { err: { code: /CERT/ } } })
+  const refusing = await upstream(t, (_request, response) => { response.writeHead(403).end('no') })
+  t.match(await open(refusing), { status: 403, body: 'no', warning: undefined }, 'its own status and body')
 
   const late = createHttpServer().listen(0, '127.0.0.1')
   await once(late, 'listening')
@@ -297,30 +274,11 @@ t.test('WebSockets whose upstream is down, refuses, or comes too late', async t 
   late.on('upgrade', (request, socket, head) => { setTimeout(() => server.handleUpgrade(request, socket, head, () => {}), 200) })
   const { port } = await gateway(t, { upstream: `http://127.0.0.1:${(late.address() as AddressInfo).port}` })
   const socket = new WebSocket(`ws://127.0.0.1:${port}/`)
-  await once(socket, 'open')
-  socket.send('early')
+  socket.on('error', () => {})
+  await wait(50)
   socket.terminate()
   await wait(400)
   t.equal(server.clients.size, 0, 'it does not outlive its client')
-})
-
-t.test('a side that is not there yet, or does not keep up, is waited for', async t => {
-  const from = { isPaused: false, pause () { this.isPaused = true }, resume () { this.isPaused = false } }
-  const to = { readyState: 0, bufferedAmount: 0 }
-  const cases: Array<[readyState: number, bufferedAmount: number, waits: boolean]> = [
-    [1, 0, false], [1, 1 << 20, false], [1, (1 << 20) + 1, true], [0, 0, true], [3, 1 << 30, false]
-  ]
-  for (const [readyState, bufferedAmount, waits] of cases) {
-    Object.assign(to, { readyState, bufferedAmount })
-    holdBack(from, to)
-    t.equal(from.isPaused, waits, `${readyState} ${bufferedAmount}`)
-    holdBack(from, to)
-    await wait(50)
-    t.equal(from.isPaused, waits)
-    Object.assign(to, { readyState: 1, bufferedAmount: 0 })
-    await wait(50)
-    t.notOk(from.isPaused)
-  }
 })
 
 t.test('a WebSocket that nobody reads holds the other side back, and loses nothing', async t => {
@@ -404,23 +362,23 @@ t.test('WebSockets pass when they are allowed, with their headers', async t => {
   t.equal(await upgrade(port, '/ws', [HOST, ['Via', loop]]), 508, 'a WebSocket that leads back')
 
   const plain = await gateway(t, { upstream: target })
-  t.equal(await upgrade(plain.port, '/health', [HOST]), 101, 'a health route is no trap either')
-  t.same(seen.length, 0)
+  t.equal(await upgrade(plain.port, '/health', [HOST]), 200, 'an upstream that knows none answers as it likes, on a health route as well')
+  t.equal(seen.length, 1)
 })
 
 t.test('a client that offers h2c is served as it is', async t => {
   for (const [upgrade, expected] of [['websocket', true], ['WebSocket', true], ['h2c', false], ['h2c, websocket', false], [undefined, false]] as const) {
     t.equal(isWebSocket({ headers: upgrade === undefined ? {} : { upgrade } }), expected, upgrade ?? 'none')
   }
-  const { listener } = recorder()
+  const { seen, listener } = recorder()
   const { port } = await gateway(t, { upstream: await upstream(t, listener) })
   const socket = connect(port, '127.0.0.1')
   const head = 'Host: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n'
   socket.setEncoding('latin1').write(`POST / HTTP/1.1\r\n${head}Content-Length: 3\r\n\r\nabc`)
   const [answer] = await once(socket, 'data')
   socket.destroy()
-  // Node can leave an upgrade alone since 22.21 and 24.9.
-  t.match(answer, Number(process.versions.node.split('.')[0]) >= 22 ? /^HTTP\/1\.1 200/ : /^HTTP\/1\.1 4/)
+  t.match(answer, /^HTTP\/1\.1 200/)
+  t.match(seen, [{ method: 'POST', body: 'abc', headers: { upgrade: undefined, 'http2-settings': undefined } }])
 })
 
 t.test('https on either side: certificates are verified', async t => {

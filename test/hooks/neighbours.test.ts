@@ -166,9 +166,12 @@ t.test("an app's own OPTIONS * is not taken for @fastify/cors", async t => {
   app.options('/*', (_request, reply) => { reply.send('own') })
   await app.register(mlflowSecurity)
   t.equal((await app.inject({ method: 'OPTIONS', url: '/x' })).body, 'own')
-  const other = createApp(t).app
-  const unknown: FastifyInstance = Object.create(other)
-  t.doesNotThrow(() => refuseSecondCors({ root: unknown, instances: [other] }), 'nor what a Fastify without a list of children has')
+})
+
+t.test('a Fastify that lists its encapsulated instances elsewhere is refused, so that none of them goes unseen', async t => {
+  const unknown: FastifyInstance = Object.create(createApp(t).app)
+  const message = /This version of Fastify does not list its encapsulated instances/
+  t.throws(() => refuseSecondCors({ root: unknown, instances: [unknown] }), { message })
 })
 
 t.test('fastify-cli: flags reach the plugin, and the whole server is protected', async t => {

@@ -110,6 +110,11 @@ t.test('what is said at start', async t => {
     [{ allowedHosts: '*.com' }, [/^allowedHosts .* has "\*\.com": anyone can register/]],
     [{ corsAllowedOrigins: '*' }, [/^corsAllowedOrigins .* has "\*": every site may call/]],
     [{ corsAllowedOrigins: 'null,https://*.com' }, [/"null": any page/, /"https:\/\/\*\.com": anyone/]],
+    [{ allowedHosts: '*.co.uk,*.github.io,*.company.com' }, [/"\*\.co\.uk": anyone can register/, /"\*\.github\.io": anyone/]],
+    [{ frameAncestors: 'https://*,https://*.vercel.app' }, [/^frameAncestors has "https:\/\/\*": anyone/, /"https:\/\/\*\.vercel\.app": anyone/]],
+    [{ xFrameOptions: 'NONE' }, [/^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS\) is NONE without frameAncestors: every site may embed the pages$/]],
+    [{ xFrameOptions: 'NONE', frameAncestors: 'https://a.com' }, []],
+    [{ corsAllowedOrigins: 'file://' }, [/"file:\/\/": any local file/]],
     [{ reportOnly: true }, [/^reportOnly is on/]],
     [{ healthRoutes: '/health,/version,/*' }, [/^healthRoutes has "\/\*": whatever that route answers, it answers to every Host$/]],
     [{ disableSecurityMiddleware: true, allowedHosts: '*', reportOnly: true }, [/^Security is disabled by disableSecurityMiddleware \(MLFLOW_SERVER_DISABLE/]]
@@ -121,7 +126,7 @@ t.test('what is said at start', async t => {
     t.match(warnings(lines).map(({ msg }) => msg), expected)
     const informed = lines.filter(line => 'mlflowSecurity' in line)
     t.equal(informed.length, options.disableSecurityMiddleware === true ? 0 : 1)
-    if (informed[0] !== undefined) t.match(informed[0].mlflowSecurity, { xFrameOptions: 'SAMEORIGIN', healthRoutes: ['/health', '/version'] })
+    if (informed[0] !== undefined) t.match(informed[0].mlflowSecurity, { xFrameOptions: options.xFrameOptions ?? 'SAMEORIGIN', healthRoutes: ['/health', '/version'] })
   }
 })
 

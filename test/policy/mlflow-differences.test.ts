@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createPolicy } from '../../lib/policy/policy.js'
 import type { Policy } from '../../lib/policy/policy.js'
-import { resolveSettings } from '../../lib/settings/settings.js'
+import { resolveSettings } from '../../lib/settings/resolve.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 import recorded from '../fixtures/mlflow-decisions.json' with { type: 'json' }
 

@@ -5,7 +5,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import mlflowSecurity from '../../lib/index.js'
 import { createPolicy } from '../../lib/policy/policy.js'
-import { resolveSettings } from '../../lib/settings/settings.js'
+import { resolveSettings } from '../../lib/settings/resolve.js'
 import type { Verdict } from '../../types/index.js'
 import { opinion, readIPv4, readIPv6 } from '../fixtures/oracle.js'
 import type { HostEntry, OracleRequest, OracleSettings, OriginEntry } from '../fixtures/oracle.js'
@@ -72,6 +72,10 @@ const hostEntry: fc.Arbitrary<HostEntry> = fc.oneof(
   { weight: 5, arbitrary: range },
   { weight: 1, arbitrary: fc.constant({ text: '*', hosts: 'all' as const, port: 'any' as const }) }
 )
+const hostEntries: fc.Arbitrary<HostEntry[]> = fc.oneof(
+  { weight: 30, arbitrary: hostEntry.map(entry => [entry]) },
+  { weight: 1, arbitrary: fc.constant([span(32, 0n, 0), span(128, 0n, 0)].map(hosts => ({ text: '@addresses', hosts, port: 'any' as const }))) }
+)
 
 const none = /^\b$/
 const LOCAL_HOSTS = [/^(.+\.)?localhost$/, span(32, readIPv4('127.0.0.0'), 8), span(128, 1n, 128)]
@@ -88,12 +92,17 @@ const originEntry: fc.Arbitrary<readonly OriginEntry[]> = fc.oneof(
     }])
   },
   { weight: 2, arbitrary: fc.constantFrom(LOCAL, LOCAL_ON_DEFAULT_PORTS) },
-  { weight: 1, arbitrary: fc.constant([{ text: 'null', hosts: none, port: 'any' as const, schemes: [] }]) },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom(['null', 'null'], ['file://', 'file://'], ['file://*', 'file://'], ['app://.', 'app://.'])
+      .map(([text = '', origin = '']) => [{ text, hosts: none, port: 'any' as const, schemes: [], exactly: [origin] }])
+  },
+  { weight: 1, arbitrary: fc.constant([{ text: 'app://*', hosts: /./, port: -1, schemes: ['app'], exactly: ['app://.'] }]) },
   { weight: 1, arbitrary: fc.constant([{ text: '*', hosts: none, port: 'any' as const, schemes: [] }]) }
 )
 
 const settings: fc.Arbitrary<OracleSettings> = fc.record({
-  hosts: fc.array(hostEntry, { minLength: 1, maxLength: 5 }),
+  hosts: fc.array(hostEntries, { minLength: 1, maxLength: 5 }).map(entries => entries.flat()),
   origins: fc.array(originEntry, { minLength: 1, maxLength: 4 }).map(entries => entries.flat())
 })
 
@@ -118,7 +127,7 @@ const mutated = fc.tuple(authority, mutation).map(([text, how]) => mutate(text, 
 const hostText = fc.oneof({ weight: 8, arbitrary: authority }, { weight: 2, arbitrary: mutated }, fc.string({ unit: 'binary' }))
 const originText = fc.oneof(
   { weight: 12, arbitrary: fc.tuple(fc.constantFrom('http', 'https', 'HTTPS', 'app', 'ws', '1x', ''), fc.constantFrom('://', '://', '://', '://', ':', '//'), hostText).map(parts => parts.join('')) },
-  { weight: 2, arbitrary: fc.constant('null') },
+  { weight: 3, arbitrary: fc.constantFrom('null', 'null', 'file://', 'app://.') },
   fc.tuple(authority, authority).map(([a, b]) => `http://${a}, http://${b}`),
   fc.string({ unit: 'binary' })
 )
@@ -129,6 +138,8 @@ const request: fc.Arbitrary<OracleRequest> = fc.record({
   origin: fc.option(originText, { nil: undefined, freq: 5 }),
   site: fc.option(fc.constantFrom('none', 'same-origin', 'same-origin', 'same-site', 'cross-site', 'Same-Origin', ''), { nil: undefined, freq: 2 }),
   forwarded: fc.option(hostText, { nil: undefined, freq: 1 }),
+  proto: fc.option(fc.constantFrom('https', 'wss', 'http', 'ws'), { nil: undefined, freq: 2 }),
+  cookie: fc.boolean(),
   preflight: fc.boolean(),
   upgrade: fc.boolean()
 })
@@ -169,7 +180,10 @@ const policyOf = ({ hosts, origins }: OracleSettings) => createPolicy(resolveSet
   allowedHosts: hosts.map(({ text }) => text), corsAllowedOrigins: [...new Set(origins.map(({ text }) => text))]
 }, {}))
 
-const head = ({ method, host, origin, site, preflight, upgrade }: OracleRequest) => ({
+const addressed = ({ forwarded, host = '', proto }: OracleRequest) =>
+  forwarded === undefined && proto === undefined ? undefined : { host: forwarded ?? host, protocol: proto ?? 'http' }
+
+const head = ({ method, host, origin, site, preflight, upgrade, cookie }: OracleRequest) => ({
   method,
   url: '/',
   headers: {
@@ -177,7 +191,8 @@ const head = ({ method, host, origin, site, preflight, upgrade }: OracleRequest)
     ...(origin === undefined ? {} : { origin }),
     ...(site === undefined ? {} : { 'sec-fetch-site': site }),
     ...(preflight ? { 'access-control-request-method': 'PUT' } : {}),
-    ...(upgrade ? { upgrade: 'websocket' } : {})
+    ...(upgrade ? { upgrade: 'websocket' } : {}),
+    ...(cookie ? { cookie: 'session=1' } : {})
   }
 })
 
@@ -197,7 +212,7 @@ t.test(`inspect agrees with an independent reference on ${PAIRS} pairs of settin
   holds(t, fc.property(pair, ([settings, requests]) => {
     const policy = policyOf(settings)
     for (const request of requests) {
-      const verdict = inWords(policy.inspect(head(request), request.forwarded))
+      const verdict = inWords(policy.inspect(head(request), addressed(request)))
       const reference = opinion(settings, request)
       assert.equal(verdict, reference, inFull(settings, request))
       seen.set(reference, (seen.get(reference) ?? 0) + 1)
@@ -215,10 +230,16 @@ const isSendable = ({ method, host, origin, forwarded }: OracleRequest) => metho
   [host, origin, forwarded].every(isFieldValue) && forwarded !== '' && forwarded?.includes(',') !== true
 
 async function overTheWire (
-  port: number, { method, host, origin, site, forwarded, preflight, upgrade: upgrades }: OracleRequest
+  port: number, { method, host, origin, site, forwarded, proto, cookie, preflight, upgrade: upgrades }: OracleRequest
 ): Promise<string> {
   const headers = Object.entries({
-    Host: host, Origin: origin, 'Sec-Fetch-Site': site, 'X-Forwarded-Host': forwarded, 'Access-Control-Request-Method': preflight ? 'PUT' : undefined
+    Host: host,
+    Origin: origin,
+    'Sec-Fetch-Site': site,
+    'X-Forwarded-Host': forwarded,
+    'X-Forwarded-Proto': proto,
+    'Access-Control-Request-Method': preflight ? 'PUT' : undefined,
+    Cookie: cookie ? 'session=1' : undefined
   }).flatMap(([name, value]) => value === undefined ? [] : [`${name}: ${value}\r\n`])
   const connection = upgrades ? 'Upgrade: websocket\r\nConnection: Upgrade, close' : 'Connection: close'
   const { status, body } = parse(await send(port, `${method} / HTTP/1.1\r\n${headers.join('')}${connection}\r\nContent-Length: 0\r\n\r\n`))
@@ -257,8 +278,8 @@ t.test('adding an entry never refuses what was allowed', async t => {
     const before = policyOf(settings)
     const after = policyOf({ hosts: [...settings.hosts, host], origins: [...settings.origins, ...origin] })
     for (const request of requests) {
-      if (!before.inspect(head(request), request.forwarded).allowed) continue
-      assert.equal(after.inspect(head(request), request.forwarded).allowed, true, JSON.stringify(request))
+      if (!before.inspect(head(request), addressed(request)).allowed) continue
+      assert.equal(after.inspect(head(request), addressed(request)).allowed, true, JSON.stringify(request))
     }
   }), Math.ceil(PAIRS / REQUESTS_EACH / 10))
 })

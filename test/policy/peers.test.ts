@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createPolicy } from '../../lib/policy/policy.js'
-import { resolveSettings } from '../../lib/settings/settings.js'
+import { codedErrors } from '../../lib/settings/errors.js'
+import { resolveSettings } from '../../lib/settings/resolve.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 
 // What others have in their test suites and advisories, as data: the hosts and origins that they let pass or refuse.
@@ -142,7 +143,7 @@ t.test('X-Forwarded-Host: Rails and gofiber', async t => {
     ['another host', 'domain.com', 'evil.com', false]
   ]
   for (const [name, host, forwarded, expected] of cases) {
-    t.equal(inspect({ method: 'GET', url: '/', headers: { host } }, forwarded).allowed, expected, name)
+    t.equal(inspect({ method: 'GET', url: '/', headers: { host } }, { host: forwarded, protocol: 'http' }).allowed, expected, name)
   }
 })
 
@@ -248,7 +249,7 @@ for (const { source, host, corsAllowedOrigins, cases } of ORIGINS) {
 
 t.test('entries that Go and gofiber refuse, and an empty list that ASP.NET Core and gofiber refuse', async t => {
   const origins = ['example.com', 'https://', 'https://example.com/', 'https://example.com/path', 'https://example.com?query=value', 'https://example.com#fragment', 'https://ex ample.com', '']
-  for (const corsAllowedOrigins of origins) t.throws(() => createPolicy(resolveSettings({ corsAllowedOrigins }, {})), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' }, corsAllowedOrigins)
+  for (const corsAllowedOrigins of origins) t.throws(() => codedErrors(() => createPolicy(resolveSettings({ corsAllowedOrigins }, {}))), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' }, corsAllowedOrigins)
   for (const corsAllowedOrigins of ['https://example.com', 'https://example.com:8080', 'http://example.com']) createPolicy(resolveSettings({ corsAllowedOrigins }, {}))
-  for (const allowedHosts of [[], 'not-a-cidr/99']) t.throws(() => createPolicy(resolveSettings({ allowedHosts }, {})), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' })
+  for (const allowedHosts of [[], 'not-a-cidr/99']) t.throws(() => codedErrors(() => createPolicy(resolveSettings({ allowedHosts }, {}))), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' })
 })

@@ -1,12 +1,16 @@
 import t from 'tap'
 import { createPolicy } from '../../lib/policy/policy.js'
-import { resolveSettings } from '../../lib/settings/settings.js'
+import type { CorsAccess } from '../../lib/policy/policy.js'
+import { resolveSettings } from '../../lib/settings/resolve.js'
 import type { AllowedRule, MlflowSecurityOptions, RequestHead } from '../../types/index.js'
 
 type Headers = Record<string, string>
 
 const POST = (headers: Headers): RequestHead => ({ method: 'POST', url: '/', headers })
 const GET = (headers: Headers): RequestHead => ({ method: 'GET', url: '/', headers })
+/** What a trusted proxy says of the client's request. */
+const known = (host: string, protocol = 'http') => ({ host, protocol })
+
 const policy = (options: MlflowSecurityOptions = {}) => createPolicy(resolveSettings(options, {}))
 
 t.test('the rule that lets a request pass', async t => {
@@ -36,6 +40,15 @@ t.test('the rule that lets a request pass', async t => {
     ['any origin', 'any-origin', POST({ host, origin: 'https://evil.com' }), { corsAllowedOrigins: '*' }],
     ['any origin, without one', 'any-origin', POST({ host, 'sec-fetch-site': 'cross-site' }), { corsAllowedOrigins: '*' }],
     ['any origin, malformed', 'any-origin', POST({ host, origin: 'x y' }), { corsAllowedOrigins: '*' }],
+    ['* with a Cookie, a listed page', 'listed-origin', POST({ host, origin: 'https://app.com', cookie: 'a=b' }), { corsAllowedOrigins: '*,https://app.com' }],
+    ['* with a Cookie, the own page', 'own-page', POST({ host: '10.0.0.1', origin: 'http://10.0.0.1', cookie: 'a=b' }), { corsAllowedOrigins: '*' }],
+    ['* with a Cookie, an SDK', 'no-origin', POST({ host, cookie: 'a=b' }), { corsAllowedOrigins: '*' }],
+    ['the own page, the browser says nothing of sites', 'own-page', POST({ host: 'a.b', origin: 'https://a.b', 'sec-fetch-site': 'none' }), { allowedHosts: 'a.b' }],
+    ['an Origin of the same origin whose host is listed by a wildcard', 'own-page',
+      POST({ host: 'inner', origin: 'https://x.ngrok.app', 'sec-fetch-site': 'same-origin' }), { allowedHosts: 'inner,*.ngrok.app' }],
+    ['a local file', 'listed-origin', POST({ host, origin: 'file://' }), { corsAllowedOrigins: 'file://*' }],
+    ['an address, whichever', 'safe-method', GET({ host: '8.8.8.8:5000' }), { allowedHosts: '@addresses' }],
+    ['an address of IPv6, whichever', 'safe-method', GET({ host: '[2001:db8::1]' }), { allowedHosts: '@addresses' }],
     ['any host', 'safe-method', GET({ host: 'evil.com' }), { allowedHosts: '*' }],
     ['any host, malformed', 'safe-method', GET({ host: 'a,b' }), { allowedHosts: '*' }],
     ['any host, missing', 'safe-method', GET({}), { allowedHosts: 'a,*' }],
@@ -71,7 +84,7 @@ t.test('refused Hosts: code, value, what would allow it, in words', async t => {
     ['not in the default list and more', GET({ host: 'evil.com' }), { ...notAllowed, entry: 'evil.com' },
       'Host "evil.com" is not allowed. Add "evil.com" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS).', { allowedHosts: '@default,a' }],
     ['not in a list as long as the default list', GET({ host: 'evil.com' }), { ...notAllowed, entry: 'evil.com' },
-      'Host "evil.com" is not allowed. Add "evil.com" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS).', { allowedHosts: 'localhost,b,c,d,e,f,g,h,i,j' }],
+      'Host "evil.com" is not allowed. Add "evil.com" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS).', { allowedHosts: 'localhost,b,c,d,e,f,g,h,i,j,k' }],
     ['on another port', GET({ host: 'a:2' }), { ...notAllowed, entry: 'a:2' },
       'Host "a:2" is not allowed. Add "a:2" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS).', { allowedHosts: 'a:1' }],
     ['missing', GET({}), { ...malformed, value: '' }, 'there is no Host. No setting allows it.'],
@@ -80,7 +93,7 @@ t.test('refused Hosts: code, value, what would allow it, in words', async t => {
     ['two lines', { ...GET({ host: 'localhost' }), rawHeaders: ['Host', 'localhost', 'hOST', 'evil.com'] }, malformed,
       'Host "localhost", but the request has two Host headers. No setting allows it.'],
     ['a thousand headers, of which Node drops the rest', { ...GET({ host: 'localhost' }), rawHeaders: Array(2000).fill('a') }, malformed,
-      'Host "localhost", but the request has more headers than Node keeps. No setting allows it.'],
+      'Host "localhost", but the request has a thousand headers or more, of which Node may have dropped some. No setting allows it.'],
     ['two lines, the same', { ...GET({ host: 'localhost' }), rawHeaders: ['host', 'localhost', 'host', 'localhost'] }, malformed,
       'Host "localhost", but the request has two Host headers. No setting allows it.'],
     ['HTTP/2', GET({ ':authority': 'localhost', host: 'evil.com' }), malformed, 'Host "localhost", but the Host header and :authority differ. No setting allows it.'],
@@ -150,17 +163,29 @@ t.test('refused Origins: code, value, what would allow it, in words', async t =>
     ['an app whose own scheme has our name', POST({ host: 'localhost', origin: 'capacitor://localhost' }), 'capacitor://localhost', add('capacitor://localhost')],
     ['the same name on another port', POST({ host: '10.0.0.1', origin: 'http://10.0.0.1:8080' }), 'http://10.0.0.1:8080', /a proxy has dropped or changed the port.*proxy_set_header Host \$http_host/],
     ['another page behind a proxy that rewrites Host, hosts *', POST({ host: '127.0.0.1:5000', origin: 'http://evil.com', 'sec-fetch-site': 'same-origin' }),
-      'http://evil.com', add('http://evil.com'), { allowedHosts: '*' }],
+      'http://evil.com', /host validation is off: name the hosts in allowedHosts .*Add "http:\/\/evil\.com"/, { allowedHosts: '*' }],
     ['the own page on a rebindable name', POST({ host: 'a.b', origin: 'http://a.b' }), 'http://a.b', /host validation is off: name the hosts in allowedHosts .*Add "http:\/\/a\.b"/, { allowedHosts: '*' }],
     ['the own page on a rebindable name, as it says itself', POST({ host: 'a.b', origin: 'http://a.b', 'sec-fetch-site': 'same-origin' }), 'http://a.b', /host validation is off/, { allowedHosts: '*' }],
     ['null, unproven', POST({ host, origin: 'null' }), undefined, /"Referrer-Policy: same-origin".*"no-referrer"/],
     ['null of a sandboxed frame', POST({ host, origin: 'null', 'sec-fetch-site': 'cross-site' }), undefined, /sandboxed frame.*config\.mlflowSecurity\.origin to false/],
-    ['null on a rebindable name', POST({ host: 'a.b', origin: 'null', 'sec-fetch-site': 'same-origin' }), undefined, /sandboxed frame/, { allowedHosts: '*' }],
+    ['null on a rebindable name', POST({ host: 'a.b', origin: 'null', 'sec-fetch-site': 'same-origin' }), undefined,
+      /own page, says the browser.* name it in allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS\), not by "\*"/, { allowedHosts: '*' }],
+    ['null of a neighbour', POST({ host, origin: 'null', 'sec-fetch-site': 'same-site' }), undefined, /"Referrer-Policy: strict-origin" in place of "no-referrer"/],
+    ['null of a sandboxed frame: its own fix', POST({ host, origin: 'null', 'sec-fetch-site': 'cross-site' }), undefined, /sandbox="allow-same-origin"/],
+    ['an http page of an https site, as the browser says', POST({ host: '10.0.0.1', origin: 'http://10.0.0.1', 'sec-fetch-site': 'cross-site' }), 'http://10.0.0.1', /open it by https/],
+    ['a neighbour whose port a proxy has dropped', POST({ host: '10.0.0.1', origin: 'https://10.0.0.1', 'sec-fetch-site': 'same-site' }), 'https://10.0.0.1',
+      /the browser says that it is another page \(Sec-Fetch-Site "same-site"\)/],
+    ['an own name, two values of Sec-Fetch-Site', POST({ host: '10.0.0.1', origin: 'http://10.0.0.1', 'sec-fetch-site': 'same-origin, same-origin' }), 'http://10.0.0.1', /another page/],
+    ['an own name, a value that nobody knows', POST({ host: '10.0.0.1', origin: 'http://10.0.0.1', 'sec-fetch-site': 'Same-Origin' }), 'http://10.0.0.1', /another page/],
+    ['* with a Cookie, a foreign page', POST({ host, origin: 'https://evil.com', cookie: 'a=b' }), 'https://evil.com',
+      /The request has a Cookie, and "\*" in corsAllowedOrigins \(MLFLOW_\w+\) never goes with credentials: name the origin beside it\./,
+      { corsAllowedOrigins: '*' }],
+    ['* with a Cookie, no Origin', POST({ host, 'sec-fetch-site': 'cross-site', cookie: 'a=b' }), undefined, /The request has a Cookie/, { corsAllowedOrigins: '*' }],
+    ['* with a Cookie, a malformed Origin', POST({ host, origin: 'x y', cookie: 'a=b' }), undefined, /is not of the form .*The request has a Cookie/, { corsAllowedOrigins: '*' }],
     ['a malformed Origin where null is listed', POST({ host, origin: 'x y' }), undefined, /is not of the form/, { corsAllowedOrigins: 'null' }],
     ['two Origins', POST({ host, origin: 'http://localhost:3000, https://evil.com' }), undefined, /is not of the form scheme:\/\/host\[:port\]/],
     ['an empty Origin', POST({ host, origin: '' }), undefined, /Origin "" is not of the form/],
     ['a malformed Origin that says same-origin', POST({ host, origin: 'http://localhost:5000/', 'sec-fetch-site': 'same-origin' }), undefined, /is not of the form/],
-    ['a foreign Origin that says same-origin', POST({ host, origin: 'https://evil.com', 'sec-fetch-site': 'same-origin' }), 'https://evil.com', add('https://evil.com')],
     ['cross-site without an Origin', POST({ host, 'sec-fetch-site': 'cross-site' }), undefined, /"cross-site" without an Origin.*config\.mlflowSecurity\.origin to false/],
     ['same-site without an Origin', POST({ host, 'sec-fetch-site': 'same-site' }), undefined, /Sec-Fetch-Site "same-site" without an Origin/],
     ['two values of Sec-Fetch-Site', POST({ host, 'sec-fetch-site': 'same-origin, cross-site' }), undefined, /Sec-Fetch-Site "same-origin, cross-site"/]
@@ -171,42 +196,68 @@ t.test('refused Origins: code, value, what would allow it, in words', async t =>
   }
 })
 
+t.test('a page on a host that a tunnel or proxy has replaced is told of allowedHosts first', async t => {
+  t.match(policy().inspect(POST({ host: 'localhost:5000', origin: 'https://x.ngrok.app', 'sec-fetch-site': 'same-origin' })), {
+    allowed: false,
+    check: 'origin',
+    setting: 'allowedHosts',
+    entry: 'x.ngrok.app',
+    message: 'Cross-origin request blocked: Origin "https://x.ngrok.app" is the server\'s own page, says the browser (Sec-Fetch-Site "same-origin"), but a tunnel or a ' +
+      'proxy has put another Host in place of its name, and that name is not allowed. Add "x.ngrok.app" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS). To keep the ' +
+      'default list as well: "@default,x.ngrok.app". A page that is not the server\'s own belongs in corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) instead.'
+  })
+})
+
+t.test('where the request is known to have come by https, an http page is not its own', async t => {
+  const { inspect } = policy({ allowedHosts: 'a.b', corsAllowedOrigins: 'https://other' })
+  const page = (scheme: string, site?: string): RequestHead => POST({ host: 'a.b', origin: `${scheme}://a.b`, ...(site === undefined ? {} : { 'sec-fetch-site': site }) })
+  for (const protocol of ['https', 'wss']) {
+    t.match(inspect(page('http'), known('a.b', protocol)), { allowed: false, message: /is an http page, and the server is on https.*open it by https/ }, protocol)
+    t.match(inspect(page('https'), known('a.b', protocol)), { rule: 'own-page' }, protocol)
+    t.match(inspect(page('http', 'same-origin'), known('a.b', protocol)), { rule: 'own-page' }, 'a proxy speaks https to us, and the browser knows better')
+  }
+  for (const protocol of ['http', 'ws', '']) t.match(inspect(page('http'), known('a.b', protocol)), { rule: 'own-page' }, `${protocol} proves nothing`)
+  t.match(inspect({ ...page('http'), socket: { encrypted: true } }), { allowed: false }, 'by the connection')
+  for (const socket of [{}, { encrypted: false }]) t.match(inspect({ ...page('http'), socket }), { rule: 'own-page' })
+  t.match(inspect({ ...page('http'), socket: { encrypted: true } }, known('a.b')), { rule: 'own-page' }, 'what a trusted proxy says comes first')
+})
+
 t.test('behind a trusted proxy both hosts must be allowed, and the page is on the one that the client knows', async t => {
   const { inspect } = policy({ allowedHosts: 'inner,public.com' })
-  t.match(inspect(GET({ host: 'inner' }), 'public.com'), { allowed: true })
-  t.match(inspect(GET({ host: 'inner' }), 'evil.com'), { allowed: false, check: 'host', entry: 'evil.com', message: /X-Forwarded-Host "evil.com" is not allowed/ })
-  t.match(inspect(GET({ host: 'evil.com' }), 'public.com'), { allowed: false, check: 'host', entry: 'evil.com' })
-  t.match(inspect(GET({ host: 'inner' }), 'a b'), { allowed: false, statusCode: 400, message: /X-Forwarded-Host "a b" is not of the form/ })
-  t.match(inspect(POST({ host: 'inner', origin: 'https://public.com' }), 'public.com'), { rule: 'own-page' })
-  t.match(inspect(POST({ host: 'inner', origin: 'https://inner' }), 'public.com'), { allowed: false, check: 'origin' })
+  t.match(inspect(GET({ host: 'inner' }), known('public.com')), { allowed: true })
+  t.match(inspect(GET({ host: 'inner' }), known('evil.com')), { allowed: false, check: 'host', entry: 'evil.com', message: /X-Forwarded-Host "evil.com" is not allowed/ })
+  t.match(inspect(GET({ host: 'evil.com' }), known('public.com')), { allowed: false, check: 'host', entry: 'evil.com' })
+  t.match(inspect(GET({ host: 'inner' }), known('a b')), { allowed: false, statusCode: 400, message: /X-Forwarded-Host "a b" is not of the form/ })
+  t.match(inspect(POST({ host: 'inner', origin: 'https://public.com' }), known('public.com')), { rule: 'own-page' })
+  t.match(inspect(POST({ host: 'inner', origin: 'https://inner' }), known('public.com')), { allowed: false, check: 'origin' })
   const open = policy({ allowedHosts: '*' })
-  t.match(open.inspect(POST({ host: 'evil.com', origin: 'http://10.0.0.1' }), '10.0.0.1'), { allowed: false }, 'a rebound page can name an address in X-Forwarded-Host')
+  t.match(open.inspect(POST({ host: 'evil.com', origin: 'http://10.0.0.1' }), known('10.0.0.1')), { allowed: false }, 'a rebound page can name an address in X-Forwarded-Host')
 })
 
 t.test('an exempt route skips its check and no other', async t => {
   const { inspect } = policy()
   const evil = { host: 'evil.com', origin: 'http://evil.com' }
-  t.match(inspect(GET({ host: 'a b' }), undefined, { host: true, origin: false }), { rule: 'safe-method' })
-  t.match(inspect(POST(evil), undefined, { host: true, origin: false }), {
+  t.match(inspect(GET({ host: 'a b' }), undefined, { host: false }), { rule: 'safe-method' })
+  t.match(inspect(POST(evil), undefined, { host: false }), {
     check: 'origin',
     message: 'Cross-origin request blocked: Origin "http://evil.com" is on a Host that is not allowed itself. If it is the server\'s own page: ' +
       'Add "evil.com" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS). To keep the default list as well: "@default,evil.com". Another page needs an entry. ' +
       'Add "http://evil.com" to corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). To keep the default list as well: "@default,http://evil.com".'
   })
-  t.match(inspect(POST({ host: 'evil.com' }), undefined, { host: true, origin: false }), { rule: 'no-origin' })
-  t.match(inspect(POST(evil), undefined, { host: false, origin: true }), { check: 'host' })
-  t.match(inspect(POST({ ...evil, host: 'localhost' }), undefined, { host: false, origin: true }), { rule: 'exempt-route' })
-  t.match(inspect(POST(evil), undefined, { host: true, origin: true }), { rule: 'exempt-route' })
-  t.match(inspect(POST({ origin: 'http://localhost' }), '', { host: true, origin: false }), { rule: 'listed-origin' })
+  t.match(inspect(POST({ host: 'evil.com' }), undefined, { host: false }), { rule: 'no-origin' })
+  t.match(inspect(POST(evil), undefined, { origin: false }), { check: 'host' })
+  t.match(inspect(POST({ ...evil, host: 'localhost' }), undefined, { origin: false }), { rule: 'exempt-route' })
+  t.match(inspect(POST(evil), undefined, { host: false, origin: false }), { rule: 'exempt-route' })
+  t.match(inspect(POST({ origin: 'http://localhost' }), known(''), { host: false }), { rule: 'listed-origin' })
 })
 
 t.test('who may read answers', async t => {
-  const some = policy({ corsAllowedOrigins: 'https://a' })
-  t.ok(some.allowsOrigin('https://a'))
-  for (const origin of [undefined, 'https://b', 'null', 'x y']) t.notOk(some.allowsOrigin(origin), String(origin))
-  const all = policy({ corsAllowedOrigins: '*' })
-  t.ok(all.allowsOrigin('https://b'))
-  t.notOk(all.allowsOrigin(undefined))
+  const cases: Array<[corsAllowedOrigins: string, origin: string | undefined, access: CorsAccess]> = [
+    ['https://a', 'https://a', 'listed'], ['https://a', 'https://b', 'none'], ['https://a', undefined, 'none'], ['https://a', 'null', 'none'],
+    ['https://a', 'x y', 'none'], ['*', 'https://b', 'any'], ['*', 'null', 'any'], ['*', 'x y', 'any'], ['*', undefined, 'none'],
+    ['*,https://a', 'https://a', 'listed'], ['*,https://a', 'https://b', 'any'], ['*,null', 'null', 'listed'], ['file://*', 'file://', 'listed']
+  ]
+  for (const [corsAllowedOrigins, origin, access] of cases) t.equal(policy({ corsAllowedOrigins }).corsAccess(origin), access, `${corsAllowedOrigins}: ${origin}`)
 })
 
 t.test('ten thousand entries decide as ten do, and a flood of new hosts changes nothing', async t => {
@@ -251,6 +302,6 @@ t.test('who has added to the default list is not told to keep it', async t => {
   t.match(message({}), keep)
   t.match(message({ allowedHosts: '@default' }), keep)
   t.notMatch(message({ allowedHosts: '@default,a.com' }), keep)
-  t.notMatch(message({ allowedHosts: 'localhost,*.localhost,127.0.0.0/8,::1,0.0.0.0,::,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,a.com' }), keep)
+  t.notMatch(message({ allowedHosts: 'localhost,*.localhost,127.0.0.0/8,::1,0.0.0.0,::,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,a.com' }), keep)
   t.notMatch(message({ allowedHosts: 'localhost' }), keep)
 })

@@ -1,6 +1,9 @@
 import t from 'tap'
 import { parseAuthority } from '../../lib/grammar/authority.js'
-import { DEFAULT_ALLOWED_HOSTS, compileHostRules } from '../../lib/rules/host-rules.js'
+import { compileHostRules } from '../../lib/rules/host-rules.js'
+import { warnOfOpenWildcards } from '../../lib/rules/wildcards.js'
+import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
+import { codedErrors } from '../../lib/settings/errors.js'
 
 function allows (entries: readonly string[], host: string): boolean {
   const authority = parseAuthority(host)
@@ -61,8 +64,8 @@ t.test('the default list is this machine and private networks', async t => {
   const allowed = ['localhost', 'a.localhost:5000', '127.0.0.1', '127.9.9.9', '[::1]', '0.0.0.0:5000', '[::]', '10.0.0.1', '172.16.0.1', '172.31.255.255',
     '192.168.0.1', '[fc00::1]', '[fdff::1]']
   const refused = ['company.com', 'localhost.evil.com', '8.8.8.8', '172.32.0.1', '172.15.0.1', '192.167.0.1', '[fe80::1]', '[2001:db8::1]', '10.evil.com']
-  for (const host of allowed) t.ok(allows(DEFAULT_ALLOWED_HOSTS, host), host)
-  for (const host of refused) t.notOk(allows(DEFAULT_ALLOWED_HOSTS, host), host)
+  for (const host of allowed) t.ok(allows(DEFAULT_LISTS.allowedHosts, host), host)
+  for (const host of refused) t.notOk(allows(DEFAULT_LISTS.allowedHosts, host), host)
 })
 
 t.test('one entry among many allows, on each of its ports', async t => {
@@ -108,6 +111,14 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['mlflow.company.com]', /has quotes or brackets/, 'mlflow.company.com'],
     ['["*"]', /has quotes or brackets/],
     ['[localhost]:5000', /has quotes or brackets/, 'localhost'],
+    ['all', /is a word that other tools have for everything/, '*'],
+    ['ANY', /is a word that other tools have for everything/, '*'],
+    ['auto', /is a word that other tools have for everything/, '*'],
+    ['true', /is a word that other tools have for everything/, '*'],
+    ['a.com;b.com', /has ";" or "\|"/, 'a.com,b.com'],
+    ['a.com|b.com', /has ";" or "\|"/, 'a.com,b.com'],
+    ['a.com; b.com:5000;', /has ";" or "\|"/, 'a.com,b.com:5000'],
+    ['a.com;*.com', /has ";" or "\|"/],
     ['localhost: 5000', /separated by commas/],
     ['a.com b.com', /separated by commas/, 'a.com,b.com'],
     ['10.0.0.0/8:5000', /is a range with a port/, '10.0.0.0/8'],
@@ -150,20 +161,26 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['xn--a.ü', /./]
   ]
   for (const [entry, reason, fix] of cases) {
-    t.throws(() => compileHostRules(['localhost', entry]), {
+    t.throws(() => codedErrors(() => compileHostRules(['localhost', entry])), {
       code: 'FST_MLFLOW_SECURITY_INVALID_OPTION',
       message: reason
     }, entry)
     let message = ''
-    try { compileHostRules([entry]) } catch (error) { message = error instanceof Error ? error.message : '' }
+    try { codedErrors(() => compileHostRules([entry])) } catch (error) { message = error instanceof Error ? error.message : '' }
     t.match(message, /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): "/, `${entry}: names option, variable and flag`)
     t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1], fix, `${entry}: the fix`)
   }
 })
 
 t.test('a list that lets in names which anyone can register warns', async t => {
-  for (const entry of ['*', '*.com', '*com', '*company.com', '*localhost', 'mlflow.*']) t.equal(compileHostRules([entry]).warnings.length, 1, entry)
-  for (const entry of ['*.company.com', '*.localhost', 'mlflow-*.company.com', '192.168.*', 'a']) t.same(compileHostRules([entry]).warnings, [], entry)
+  const warnings = async (entry: string) => {
+    const { warnings, wildcards } = compileHostRules([entry])
+    return [...warnings, ...await warnOfOpenWildcards(wildcards)]
+  }
+  for (const entry of ['*', '*.com', '*com', '*company.com', '*localhost', 'mlflow.*', '*.co.uk', '*.github.io', 'x-*.vercel.app', '*.com:5000']) {
+    t.equal((await warnings(entry)).length, 1, entry)
+  }
+  for (const entry of ['*.company.com', '*.localhost', 'mlflow-*.company.com', '192.168.*', 'a', '*.lan', '*.x.github.io', '@addresses']) t.same(await warnings(entry), [], entry)
 })
 
 t.test('the entry that would allow a host is no wider than those it has', async t => {

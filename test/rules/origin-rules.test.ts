@@ -1,7 +1,10 @@
 import t from 'tap'
-import { compileFrameAncestors, overrideFrameAncestors } from '../../lib/rules/frame-ancestors.js'
+import { compileFrameAncestors } from '../../lib/rules/frame-ancestors.js'
 import { parseOrigin } from '../../lib/grammar/origin.js'
-import { DEFAULT_CORS_ALLOWED_ORIGINS, compileOriginRules } from '../../lib/rules/origin-rules.js'
+import { compileOriginRules } from '../../lib/rules/origin-rules.js'
+import { warnOfOpenWildcards } from '../../lib/rules/wildcards.js'
+import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
+import { codedErrors } from '../../lib/settings/errors.js'
 
 function allows (entries: readonly string[], text: string): boolean {
   const origin = parseOrigin(text)
@@ -37,8 +40,8 @@ t.test('what each entry allows, and what it does not', async t => {
 })
 
 t.test('the default is this machine, and an address is not allowed for being one', async t => {
-  t.ok(allows(DEFAULT_CORS_ALLOWED_ORIGINS, 'http://localhost:3000'))
-  for (const origin of ['http://192.168.1.1', 'http://10.0.0.1:5000', 'https://company.com']) t.notOk(allows(DEFAULT_CORS_ALLOWED_ORIGINS, origin), origin)
+  t.ok(allows(DEFAULT_LISTS.corsAllowedOrigins, 'http://localhost:3000'))
+  for (const origin of ['http://192.168.1.1', 'http://10.0.0.1:5000', 'https://company.com']) t.notOk(allows(DEFAULT_LISTS.corsAllowedOrigins, origin), origin)
 })
 
 t.test('a wrong entry stops the start, with the fix', async t => {
@@ -75,6 +78,12 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ["'localhost:*'", /has quotes or brackets/, 'localhost:*'],
     ['https://[app.company.com]', /has quotes or brackets/, 'https://app.company.com'],
     ['https://*/x', /path or a trailing slash/, ''],
+    ['all', /is a word that other tools have for everything/, '*'],
+    ['True', /is a word that other tools have for everything/, '*'],
+    ['https://a.com;https://b.com', /has ";" or "\|"/, 'https://a.com,https://b.com'],
+    ['https://a.com | https://b.com', /has ";" or "\|"/, 'https://a.com,https://b.com'],
+    ['file://host', /names a host, and pages of local files have none/, ''],
+    [`${'a'.repeat(65)}://x`, /has a scheme of more than 64 characters/, ''],
     ['http://127.0.0.0/8', /is a range/, 'http://127.*'],
     ['http://192.168.4.0/24', /is a range/, 'http://192.168.4.*'],
     ['http://192.168.4.0/22', /is a range/, ''],
@@ -86,7 +95,7 @@ t.test('a wrong entry stops the start, with the fix', async t => {
   ]
   for (const [entry, reason, fix] of cases) {
     let message = ''
-    try { compileOriginRules([entry]) } catch (error) { message = error instanceof Error ? error.message : '' }
+    try { codedErrors(() => compileOriginRules([entry])) } catch (error) { message = error instanceof Error ? error.message : '' }
     t.match(message, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS, --cors-allowed-origins\): "/, `${entry}: names option, variable and flag`)
     t.match(message, reason, entry)
     if (fix !== undefined) t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1] ?? '', fix, `${entry}: the fix`)
@@ -94,8 +103,17 @@ t.test('a wrong entry stops the start, with the fix', async t => {
 })
 
 t.test('a list that is open to all warns', async t => {
-  for (const entry of ['*', 'null', 'https://*', 'https://*.com', 'http://app.*:*']) t.equal(compileOriginRules([entry]).warnings.length, 1, entry)
-  for (const entry of ['https://*.company.com', 'localhost:*', 'vscode-webview://*']) t.same(compileOriginRules([entry]).warnings, [], entry)
+  const warnings = async (entry: string) => {
+    const { warnings, wildcards } = compileOriginRules([entry])
+    return [...warnings, ...await warnOfOpenWildcards(wildcards)]
+  }
+  for (const entry of ['*', 'null', 'https://*', 'https://*.com', 'http://app.*:*', 'https://*.vercel.app', 'file://', 'file://*']) {
+    t.equal((await warnings(entry)).length, 1, entry)
+  }
+  for (const entry of ['https://*.company.com', 'localhost:*', 'vscode-webview://*']) t.same(await warnings(entry), [], entry)
+  for (const [entry, count] of [['https://*', 1], ['https://*.github.io', 1], ['https://*.company.com', 0], ['vscode-webview://*', 0]] as const) {
+    t.equal((await warnOfOpenWildcards(compileFrameAncestors([entry]).wildcards)).length, count, `frameAncestors: ${entry}`)
+  }
 })
 
 t.test('frameAncestors becomes a directive of the Content-Security-Policy', async t => {
@@ -105,48 +123,16 @@ t.test('frameAncestors becomes a directive of the Content-Security-Policy', asyn
       "frame-ancestors 'self' https://*.company.com http://localhost:* http://10.0.0.1:8888"],
     [["'self'", 'https://a:443', 'vscode-webview://*'], "frame-ancestors 'self' https://a vscode-webview://*"]
   ]
-  for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries)?.addTo(undefined), directive, entries.join())
-  t.equal(compileFrameAncestors([]), undefined)
+  for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries).directive, directive, entries.join())
+  t.strictSame(compileFrameAncestors([]), { directive: undefined, wildcards: [] })
+  t.throws(() => codedErrors(() => compileFrameAncestors(['https://a_b.com'])), { message: /Content-Security-Policy, whose host names have no "_"/ })
   for (const entry of ['@default', "'none'", 'self', 'null']) {
-    t.throws(() => compileFrameAncestors([entry]), { message: /^frameAncestors \(--frame-ancestors\): (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
+    t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { message: /^frameAncestors \(--frame-ancestors\): (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
   }
   for (const entry of ['https://nb-*.company.com', 'http://192.168.*', 'http://[::1]']) {
-    t.throws(() => compileFrameAncestors([entry]), { message: /Content-Security-Policy: "\*" .*ranges nor IPv6/ }, `${entry}: why`)
+    t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { message: /Content-Security-Policy: "\*" .*ranges nor IPv6/ }, `${entry}: why`)
   }
   for (const entry of ['notebook.company.com', 'https://nb-*.company.com', 'http://192.168.*', 'http://[::1]', '*', "'none'", 'https://a; script-src *', 'https://a b', 'wss://a.com']) {
-    t.throws(() => compileFrameAncestors([entry]), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors \(--frame-ancestors\): "/ }, entry)
+    t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors \(--frame-ancestors\): "/ }, entry)
   }
-})
-
-t.test("a route's own frameOptions go before the frame-ancestors of a plugin", async t => {
-  const policy = "default-src 'self'; frame-ancestors 'self';img-src *"
-  t.equal(overrideFrameAncestors(policy, 'NONE'), "default-src 'self';img-src *")
-  t.equal(overrideFrameAncestors(policy, 'DENY'), "default-src 'self';frame-ancestors 'none';img-src *".replace("';f", "'; f"))
-  t.equal(overrideFrameAncestors("frame-ancestors 'none'", 'SAMEORIGIN'), "frame-ancestors 'self'")
-  t.equal(overrideFrameAncestors(["frame-ancestors 'self'", 'img-src *'], 'NONE'), 'img-src *')
-  t.equal(overrideFrameAncestors(["frame-ancestors 'self'", 'img-src *'], 'DENY'), "frame-ancestors 'none', img-src *")
-  t.equal(overrideFrameAncestors("frame-ancestors 'self'", 'NONE'), '')
-  t.equal(overrideFrameAncestors("default-src 'self'", 'NONE'), undefined)
-})
-
-t.test('frame-ancestors is merged into the policy that the app sends', async t => {
-  const ancestors = compileFrameAncestors(['https://nb'])
-  const directive = "frame-ancestors 'self' https://nb"
-  const added: Array<[policy: string | string[] | undefined, expected: string]> = [
-    [undefined, directive],
-    ['', directive],
-    ["default-src 'self'", `default-src 'self'; ${directive}`],
-    ["default-src 'self'; ", `default-src 'self'; ${directive}`],
-    ["default-src 'self'; Frame-Ancestors 'none'", "default-src 'self'; Frame-Ancestors 'none'"],
-    ['frame-ancestors', 'frame-ancestors'],
-    [["default-src 'self'", 'img-src *'], `default-src 'self', img-src *; ${directive}`]
-  ]
-  for (const [policy, expected] of added) t.equal(ancestors?.addTo(policy), expected, `added to ${policy}`)
-  t.equal(ancestors?.replaceIn("default-src 'self';frame-ancestors 'self';img-src *"), `default-src 'self';${directive};img-src *`)
-  t.equal(ancestors?.replaceIn("frame-ancestors 'self', frame-ancestors https://a; img-src *"), `${directive}, ${directive}; img-src *`)
-  for (const nobody of ["frame-ancestors 'none'", "frame-ancestors  'none'", 'frame-ancestors', 'frame-ancestors ; img-src *', 'frame-ancestors, img-src *']) {
-    t.equal(ancestors?.replaceIn(`default-src 'self'; ${nobody}`), undefined, `${nobody}: nobody means nobody`)
-  }
-  t.equal(ancestors?.replaceIn("default-src 'self'; x-frame-ancestors a"), undefined)
-  t.equal(ancestors?.replaceIn(undefined), undefined)
 })

@@ -1,16 +1,15 @@
 import fastifyEnv from '@fastify/env'
-import envSchema from 'env-schema'
 import t from 'tap'
 import mlflowSecurity, { fastifyMlflowSecurity, mlflowSecuritySchema } from '../../lib/index.js'
-import { DEFAULT_ALLOWED_HOSTS } from '../../lib/rules/host-rules.js'
-import { resolveSettings } from '../../lib/settings/settings.js'
+import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
+import { resolveSettings } from '../../lib/settings/resolve.js'
 import type { MlflowSecurityOptions, Settings } from '../../types/index.js'
 import { createApp } from '../fixtures/server.js'
 
 type Environment = Record<string, string | undefined>
 
 const DEFAULTS: Settings = {
-  allowedHosts: DEFAULT_ALLOWED_HOSTS,
+  allowedHosts: DEFAULT_LISTS.allowedHosts,
   corsAllowedOrigins: ['localhost:*'],
   xFrameOptions: 'SAMEORIGIN',
   disableSecurityMiddleware: false,
@@ -44,7 +43,7 @@ t.test('settings by option, by documented variable, as an option by that name', 
     ['variable as an option', { MLFLOW_SERVER_ALLOWED_HOSTS: 'a' }, { MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, { allowedHosts: ['a'] }],
     ['option before variable as an option', { allowedHosts: 'a', MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, {}, { allowedHosts: ['a'] }],
     ['empty variable as an option', { MLFLOW_SERVER_ALLOWED_HOSTS: '' }, { MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, { allowedHosts: ['b'] }],
-    ['@default', { allowedHosts: '@default,a' }, {}, { allowedHosts: [...DEFAULT_ALLOWED_HOSTS, 'a'] }],
+    ['@default', { allowedHosts: '@default,a' }, {}, { allowedHosts: [...DEFAULT_LISTS.allowedHosts, 'a'] }],
     ['@default of origins', { corsAllowedOrigins: ['https://a', '@default'] }, {}, { corsAllowedOrigins: ['https://a', 'localhost:*'] }],
     ['origins by variable', {}, { MLFLOW_SERVER_CORS_ALLOWED_ORIGINS: 'https://a,https://b' }, { corsAllowedOrigins: ['https://a', 'https://b'] }],
     ['frames', { xFrameOptions: 'DENY' }, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'NONE' }, { xFrameOptions: 'DENY' }],
@@ -79,7 +78,7 @@ t.test('the environment is the one that is given, and not read besides', async t
 t.test('what is allowed for an option is told in full', async t => {
   for (const [option, allowed] of [
     ['allowedHosts', 'host names (mlflow.company.com, mlflow.internal:5000, *.company.com), IP addresses and ranges (192.168.1.100, 192.168.*, 10.0.0.0/8, ' +
-      'fd00::/8), "@default" for the default list and "*" for every host; an array, or a string with commas'],
+      'fd00::/8), "@default" for the default list, "@addresses" for every IP address and "*" for every host; an array, or a string with commas'],
     ['corsAllowedOrigins', 'origins (https://app.company.com, https://*.company.com, http://localhost:*), "localhost:*", "@default" for the default list, ' +
       '"null" and "*" for every origin; an array, or a string with commas'],
     ['healthRoutes', 'route URLs as they are registered ("/health"); an array, or a string with commas'],
@@ -125,7 +124,7 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
     [{ reportOnly: ' ' }, /^reportOnly \(--report-only\): " " is empty/],
     [{ corsAllowedOrigins: [] }, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS, .*: \[\] is an empty list/],
     [{ reportOnly: 1 }, /^reportOnly \(--report-only\): 1 has the wrong type/],
-    [{ healthRoutes: 'health' }, /^healthRoutes: "health" is no route URL.*Did you mean "\/health"\?$/],
+    [{ healthRoutes: 'health' }, /^healthRoutes \(--health-routes\): "health" is no route URL.*Did you mean "\/health"\?$/],
     [{ frameAncestors: ' ' }, /^frameAncestors \(--frame-ancestors\): " " is an empty list/],
     [{ cors: true }, /^cors: true is a flag without a value/],
     [{ cors: { origin: '*' } }, /^cors: \{"origin":"\*"\} .*Allowed: an object with the @fastify\/cors options methods/],
@@ -192,5 +191,39 @@ t.test('the schema merges into that of an app which uses @fastify/env', async t 
   })
   await app.register(mlflowSecurity, app.getDecorator<Record<string, unknown>>('config'))
   t.match(app.mlflowSecurity.settings, { allowedHosts: ['mlflow.company.com'], disableSecurityMiddleware: false, xFrameOptions: 'SAMEORIGIN' })
-  t.throws(() => envSchema({ schema: structuredClone(mlflowSecuritySchema), data: { MLFLOW_SERVER_X_FRAME_OPTIONS: 'x' }, env: false }))
+})
+
+t.test('a wrong value that comes by @fastify/env is told as any other: what is allowed, and no pattern', async t => {
+  for (const [variable, value, message] of [
+    ['MLFLOW_SERVER_X_FRAME_OPTIONS', 'sameorigins', /^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS, .*"sameorigins" is not allowed\. Allowed: "SAMEORIGIN", "DENY" or "NONE"\. Did you mean "SAMEORIGIN"\?$/],
+    ['MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE', 'yes', /^disableSecurityMiddleware .*"yes" is not allowed\. Allowed: true or false\. Did you mean "true"\?$/]
+  ] as const) {
+    const { app } = createApp(t)
+    await app.register(fastifyEnv, { schema: structuredClone(mlflowSecuritySchema), data: { [variable]: value } })
+    await t.rejects(async () => app.register(mlflowSecurity, app.getDecorator<Record<string, unknown>>('config')), {
+      code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message
+    })
+  }
+})
+
+t.test('settings are frozen all the way down, and nothing of the caller is kept', async t => {
+  const methods = ['GET']
+  const cors = { methods, exposedHeaders: ['etag'] }
+  const allowedHosts = ['localhost']
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity, { cors, allowedHosts, corsAllowedOrigins: 'https://a' })
+  app.post('/', async () => 'ok')
+  methods.push('x y')
+  cors.exposedHeaders.length = 0
+  allowedHosts.push('evil.com')
+  const answer = await app.inject({ method: 'OPTIONS', url: '/', headers: { host: 'localhost', origin: 'https://a', 'access-control-request-method': 'POST' } })
+  t.match(answer, { statusCode: 204, headers: { 'access-control-allow-methods': 'GET', 'access-control-expose-headers': 'etag' } })
+  t.equal((await app.inject({ url: '/', headers: { host: 'evil.com' } })).statusCode, 403)
+  const visit = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return
+    t.ok(Object.isFrozen(value))
+    for (const inner of Object.values(value)) visit(inner)
+  }
+  visit(app.mlflowSecurity.settings)
+  t.notOk(Object.isFrozen(methods), "the caller's own array is left alone")
 })

@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import { quote } from '../../grammar/quote.js'
-import { variableNames } from '../../settings/schema.js'
-import { UsageError } from '../../settings/errors.js'
+import { variableNames } from '../../settings/table.js'
+import { UsageError } from '../usage-error.js'
 
 type Environment = Readonly<Record<string, string | undefined>>
 

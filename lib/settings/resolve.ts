@@ -1,24 +1,27 @@
 import envSchema from 'env-schema'
 import { invalidOption, unknownOption } from './errors.js'
-import { DEFAULT_ALLOWED_HOSTS } from '../rules/host-rules.js'
-import { DEFAULT_CORS_ALLOWED_ORIGINS } from '../rules/origin-rules.js'
-import { optionNames, settingsSchema, variableNames, variables } from './schema.js'
-import type { OptionName } from './schema.js'
+import { DEFAULT_LISTS } from './defaults.js'
+import { findMeant } from './spelling.js'
+import { isOptionName, optionNames, settingOf, settingsSchema, settingsTable, variableNames } from './table.js'
+import type { OptionName } from './table.js'
 import type { CorsOptions, FrameOptions, MlflowSecurityOptions, Settings } from '../../types/index.js'
 
-/** The settings as they were given, by variable or, where there is none, by option. */
+/** The settings as they were given, in the form that the schema wants. */
 interface GivenSettings {
-  MLFLOW_SERVER_ALLOWED_HOSTS?: string | string[]
-  MLFLOW_SERVER_CORS_ALLOWED_ORIGINS?: string | string[]
-  MLFLOW_SERVER_X_FRAME_OPTIONS?: string
-  MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE?: boolean | string
+  allowedHosts?: string | string[]
+  corsAllowedOrigins?: string | string[]
+  xFrameOptions?: string
+  disableSecurityMiddleware?: boolean | string
   reportOnly?: boolean | string
   healthRoutes?: string | string[]
   frameAncestors?: string | string[]
   cors?: CorsOptions
 }
 
-const DEFAULT_HEALTH_ROUTES: readonly string[] = ['/health', '/version']
+/** Options of Fastify's own `register`, which `@fastify/autoload` and `fastify start --prefix` hand over. */
+const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
+
+type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * Resolves the settings: option, then environment, then default. Neither argument is changed.
@@ -29,50 +32,41 @@ const DEFAULT_HEALTH_ROUTES: readonly string[] = ['/health', '/version']
  * @returns the settings, frozen, their lists split and `@default` replaced
  * @throws FST_MLFLOW_SECURITY_UNKNOWN_OPTION, FST_MLFLOW_SECURITY_INVALID_OPTION
  */
-export function resolveSettings (
-  options: MlflowSecurityOptions,
-  environment: Readonly<Record<string, string | undefined>>
-): Settings {
+export function resolveSettings (options: MlflowSecurityOptions, environment: Environment): Settings {
   refuseUnknown(options)
   const given = validate(merge(options, environment))
   return Object.freeze({
-    allowedHosts: resolveList('allowedHosts', given.MLFLOW_SERVER_ALLOWED_HOSTS, DEFAULT_ALLOWED_HOSTS),
-    corsAllowedOrigins: resolveList('corsAllowedOrigins', given.MLFLOW_SERVER_CORS_ALLOWED_ORIGINS, DEFAULT_CORS_ALLOWED_ORIGINS),
-    xFrameOptions: resolveFrameOptions(given.MLFLOW_SERVER_X_FRAME_OPTIONS),
-    disableSecurityMiddleware: resolveSwitch('disableSecurityMiddleware', given.MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE),
+    allowedHosts: resolveList('allowedHosts', given.allowedHosts, DEFAULT_LISTS.allowedHosts),
+    corsAllowedOrigins: resolveList('corsAllowedOrigins', given.corsAllowedOrigins, DEFAULT_LISTS.corsAllowedOrigins),
+    xFrameOptions: resolveFrameOptions(given.xFrameOptions),
+    disableSecurityMiddleware: resolveSwitch('disableSecurityMiddleware', given.disableSecurityMiddleware),
     reportOnly: resolveSwitch('reportOnly', given.reportOnly),
     healthRoutes: resolveHealthRoutes(given.healthRoutes),
-    frameAncestors: resolveList('frameAncestors', given.frameAncestors, []),
-    cors: Object.freeze(withoutUndefined(given.cors ?? {}))
+    frameAncestors: resolveList('frameAncestors', given.frameAncestors, settingsTable.frameAncestors.default),
+    cors: freezeCopy(withoutUndefined(given.cors ?? settingsTable.cors.default))
   })
 }
 
 function refuseUnknown (options: MlflowSecurityOptions): void {
-  const known: readonly string[] = [...optionNames, ...variableNames]
   for (const name of Object.keys(options)) {
-    if (known.includes(name)) continue
+    if (isOptionName(name) || REGISTER_OPTIONS.includes(name)) continue
     // A configuration from @fastify/env carries the app's own variables too: PORT, DATABASE_URL.
     const isVariable = /^[A-Z][A-Z0-9_]*$/.test(name)
-    const meant = (isVariable ? variableNames : known).find(candidate => plain(candidate) === plain(name))
-    if (isVariable && meant === undefined) continue
+    const meant = findMeant<string>(name, isVariable ? variableNames : [...optionNames, ...variableNames])
+    if (isVariable && (meant === undefined || meant === name)) continue
     throw unknownOption(name, meant)
   }
 }
 
-/** What is left of a name when spelling is put aside: `allowed-host` is `allowedHosts`. */
-function plain (name: string): string {
-  return name.toLowerCase().replace(/[^a-z]/g, '').replace(/s$/, '')
-}
-
-function merge (options: MlflowSecurityOptions, environment: Readonly<Record<string, string | undefined>>): Record<string, unknown> {
+function merge (options: MlflowSecurityOptions, environment: Environment): Record<string, unknown> {
   const data: Record<string, unknown> = {}
   for (const option of optionNames) {
-    const variable = variables[option]
+    const { variable } = settingOf(option)
     const candidates = variable === undefined
       ? [options[option]]
       : [options[option], unlessEmpty(options[variable]), unlessEmpty(environment[variable])]
     const value = candidates.find(candidate => candidate !== undefined)
-    if (value !== undefined) data[variable ?? option] = value
+    if (value !== undefined) data[option] = value
   }
   return data
 }
@@ -82,13 +76,31 @@ function withoutUndefined (options: CorsOptions): CorsOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
+/** Nothing of the caller's is kept: an array that is changed later would change what is in force. */
+function freezeCopy (options: CorsOptions): Readonly<CorsOptions> {
+  const copy = structuredClone(options)
+  for (const value of Object.values(copy)) Object.freeze(value)
+  return Object.freeze(copy)
+}
+
 function unlessEmpty<Value> (value: Value): Value | undefined {
   return value === '' ? undefined : value
 }
 
-function validate (data: Record<string, unknown>): GivenSettings {
+/** What Ajv says of a wrong value. */
+interface SchemaError { readonly instancePath: string, readonly keyword: string, readonly message?: string }
+
+interface Problem {
+  readonly option: OptionName
+  /** The wrong part within the option's value: `['maxAge']`. */
+  readonly path: readonly string[]
+  readonly error: SchemaError
+}
+
+/** Validates by the schema. Env-schema tells what is wrong by an error alone, which carries those of Ajv. */
+function tryValidate (data: Record<string, unknown>): { readonly given: GivenSettings } | { readonly problem: Problem } {
   try {
-    return envSchema<GivenSettings>({
+    const given = envSchema<GivenSettings>({
       schema: structuredClone(settingsSchema), // env-schema writes into the schema it is given
       data: [data],
       env: false, // an empty variable would count as set
@@ -99,38 +111,37 @@ function validate (data: Record<string, unknown>): GivenSettings {
         }
       }
     })
+    return { given }
   } catch (error) {
-    throw explain(error, data)
+    const problem = problemOf(error)
+    if (problem === undefined) throw error
+    return { problem }
   }
 }
 
-interface SchemaError { readonly instancePath: string, readonly keyword: string, readonly message?: string }
-
-/** @returns whether the value is right for the option `cors` */
-export function isCorsOptions (value: unknown): boolean {
-  try {
-    validate({ cors: value })
-    return true
-  } catch {
-    return false
-  }
+function problemOf (thrown: unknown): Problem | undefined {
+  const [error] = isValidationError(thrown) ? thrown.errors : []
+  const [, option = '', ...path] = error?.instancePath.split('/') ?? []
+  return error !== undefined && isOptionName(option) ? { option, path, error } : undefined
 }
 
-/** @returns the coded error for what env-schema found first; any other error as it is */
-function explain (error: unknown, data: Record<string, unknown>): unknown {
-  const [first] = isValidationError(error) ? error.errors : []
-  const [, name = '', ...path] = first?.instancePath.split('/') ?? []
-  const option = optionNames.find(candidate => (variables[candidate] ?? candidate) === name)
-  if (first === undefined || option === undefined) return error
-  return invalidOption(option, data[name], reason(first, path, data[name]), suggestion(option, data[name]))
-}
-
-/** env-schema's error carries those of Ajv. */
 function isValidationError (error: unknown): error is { errors: SchemaError[] } {
   return error instanceof Error && 'errors' in error
 }
 
-function reason ({ keyword, message }: SchemaError, path: string[], value: unknown): string {
+function validate (data: Record<string, unknown>): GivenSettings {
+  const result = tryValidate(data)
+  if ('given' in result) return result.given
+  const { option } = result.problem
+  throw invalidOption(option, data[option], reason(result.problem, data[option]), suggestion(option, data[option]))
+}
+
+/** @returns whether the value is right for the option `cors` */
+export function isCorsOptions (value: unknown): value is CorsOptions {
+  return 'given' in tryValidate({ cors: value })
+}
+
+function reason ({ path, error: { keyword, message } }: Problem, value: unknown): string {
   if (value === true) return 'is a flag without a value'
   if (path.length > 0) return `is wrong: ${path.join('.')} ${message}`
   return keyword === 'type' ? 'has the wrong type' : 'is not allowed'
@@ -162,7 +173,7 @@ function split (given: string | string[]): string[] {
 }
 
 function resolveHealthRoutes (given: string | string[] | undefined): readonly string[] {
-  const routes = given === undefined ? DEFAULT_HEALTH_ROUTES : split(given)
+  const routes = given === undefined ? settingsTable.healthRoutes.default : split(given)
   const wrong = routes.find(route => !route.startsWith('/'))
   if (wrong !== undefined) throw invalidOption('healthRoutes', wrong, 'is no route URL: it does not begin with a slash', `/${wrong}`)
   return Object.freeze([...routes])
@@ -171,17 +182,27 @@ function resolveHealthRoutes (given: string | string[] | undefined): readonly st
 function resolveFrameOptions (given: string | undefined): FrameOptions {
   const wanted = given?.trim().toUpperCase()
   switch (wanted) {
-    case undefined: return 'SAMEORIGIN'
+    case undefined: return settingsTable.xFrameOptions.default
     case 'SAMEORIGIN':
     case 'DENY':
     case 'NONE': return wanted
-    default: throw invalidOption('xFrameOptions', given, 'is empty')
+    default: throw wrongWord('xFrameOptions', given, wanted)
   }
 }
 
+/** As MLflow reads its variables: true, false, 1 and 0 in any case. */
 function resolveSwitch (option: OptionName, given: boolean | string | undefined): boolean {
   if (typeof given !== 'string') return given ?? false
   const wanted = given.trim().toLowerCase()
-  if (wanted === '') throw invalidOption(option, given, 'is empty')
-  return wanted === 'true' || wanted === '1'
+  switch (wanted) {
+    case 'true':
+    case '1': return true
+    case 'false':
+    case '0': return false
+    default: throw wrongWord(option, given, wanted)
+  }
+}
+
+function wrongWord (option: OptionName, given: unknown, wanted: string): Error {
+  return invalidOption(option, given, wanted === '' ? 'is empty' : 'is not allowed', suggestion(option, given))
 }

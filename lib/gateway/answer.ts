@@ -1,0 +1,88 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+/** The head of an answer, as it goes to the client. */
+export interface Head {
+  readonly status: number
+  readonly reason: string
+  /** Names and values, one after the other. */
+  readonly fields: string[]
+}
+
+export const isHttp2 = ({ httpVersionMajor }: Pick<IncomingMessage, 'httpVersionMajor'>): boolean => httpVersionMajor === 2
+
+/** Writes the head of an answer; doubles, case and order stay as they are. */
+export function writeHead (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
+  response.sendDate = false // the upstream's, or none
+  if (!isHttp2(request) && response.getHeaderNames().length === 0) {
+    response.writeHead(status, printable(reason), fields)
+    return
+  }
+  // Node knows doubles only in one of two ways: a list for `writeHead`, or a list for each name.
+  for (const name of response.getHeaderNames()) response.removeHeader(name)
+  for (const [name, values] of group(fields)) response.setHeader(name, values.length === 1 ? values[0] ?? '' : values)
+  if (isHttp2(request)) response.writeHead(status)
+  else response.writeHead(status, printable(reason))
+}
+
+/** Sends the head alone. Node's `flushHeaders` would write bytes beyond ASCII as UTF-8. */
+export function flushHead (request: IncomingMessage, response: ServerResponse): void {
+  if (isHttp2(request)) response.flushHeaders()
+  else response.write('', 'latin1')
+}
+
+/** Names in the case in which each of them came first. */
+function group (fields: readonly string[]): Map<string, string[]> {
+  const names = new Map<string, string>()
+  const grouped = new Map<string, string[]>()
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? ''
+    const first = names.get(name.toLowerCase()) ?? name
+    names.set(name.toLowerCase(), first)
+    const values = grouped.get(first)
+    if (values === undefined) grouped.set(first, [fields[i + 1] ?? ''])
+    else values.push(fields[i + 1] ?? '')
+  }
+  return grouped
+}
+
+/** undici reads a reason phrase as UTF-8; Node writes Latin-1, and throws where there is something else. */
+function printable (reason: string): string {
+  if (/^[\t\x20-\x7e]*$/.test(reason)) return reason
+  return reason.includes('\ufffd') ? '' : Buffer.from(reason).toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
+}
+
+/** Passes an interim answer on (RFC 9110 §15.2); HTTP/1.0 knows none, and one that is not its turn yet can go without. */
+export function writeInterim (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
+  if (isHttp2(request)) {
+    const { stream }: { stream?: unknown } = { ...('stream' in response ? { stream: response.stream } : {}) }
+    if (sendsHeaders(stream)) stream.additionalHeaders({ ':status': status, ...Object.fromEntries(group(fields)) })
+    return
+  }
+  if (request.httpVersion !== '1.1' || response.socket === null) return
+  let head = `HTTP/1.1 ${status} ${printable(reason)}\r\n`
+  for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`
+  response.socket.write(`${head}\r\n`, 'latin1')
+}
+
+function sendsHeaders (stream: unknown): stream is { additionalHeaders (headers: object): void } {
+  return typeof stream === 'object' && stream !== null && 'additionalHeaders' in stream
+}
+
+/** Ends an answer that is not complete, so that the client cannot take it for one. */
+export function breakOff (request: IncomingMessage, response: ServerResponse, rest: Uint8Array | undefined): void {
+  const end = () => {
+    // In HTTP/2 the stream alone: the others on its connection have done nothing.
+    if (isHttp2(request)) resetStream(response)
+    else response.destroy()
+  }
+  if (rest === undefined) end()
+  else response.write(rest, end)
+}
+
+const INTERNAL_ERROR = 2
+
+function resetStream (response: object): void {
+  if (!('stream' in response)) return
+  const { stream } = response
+  if (typeof stream === 'object' && stream !== null && 'close' in stream && typeof stream.close === 'function') stream.close(INTERNAL_ERROR)
+}

@@ -1,0 +1,274 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Dispatcher } from 'undici'
+import { originForm } from '../grammar/request-target.js'
+import { breakOff, flushHead, isHttp2, writeHead, writeInterim } from './answer.js'
+import type { Head } from './answer.js'
+import type { UpstreamClient } from './client.js'
+import { UpstreamTimeoutError, UpstreamUnreachableError } from './errors.js'
+import { joinSockets } from './join.js'
+import { observersOf } from './observers.js'
+import { toUpstream } from './request-headers.js'
+import type { RequestRules } from './request-headers.js'
+import { toClient, toInterim } from './response-headers.js'
+import type { AnswerRules } from './response-headers.js'
+import { isFromTrustedProxy } from './trust.js'
+import { ClientGoneError, Upload } from './upload.js'
+import { upgradeOf } from './upgrade.js'
+
+/** What all exchanges of a gateway share. */
+export interface Way extends RequestRules, AnswerRules {
+  readonly client: UpstreamClient
+  /** Milliseconds for the answer to an upgrade, which has no other limit where the upstream has none. */
+  readonly upgradeTimeout: number
+  /** Takes what an upstream says with a 403. */
+  advise (body: Uint8Array): void
+}
+
+type Controller = Dispatcher.DispatchController
+
+/** What may be asked twice (RFC 9110 §9.2.2). */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
+
+/**
+ * One request on its way to the upstream, and its answer on the way back. Fastify keeps the reply until the upstream has
+ * answered: what fails before that goes through its error handlers.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly #way: Way
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
+  readonly #isFramedByAnyone: boolean
+  #upload: Upload | undefined
+  #controller: Controller | undefined
+  #head: Head | undefined
+  /** The first piece of the body, while the head is held. */
+  #held: Buffer | undefined
+  #isFlushed = false
+  #isStarted = false
+  #isRepeated = false
+  /** The upstream has no more to say. */
+  #isOver = false
+  #isGone = false
+
+  constructor (way: Way, request: FastifyRequest, reply: FastifyReply, isFramedByAnyone: boolean) {
+    this.#way = way
+    this.#request = request
+    this.#reply = reply
+    this.#isFramedByAnyone = isFramedByAnyone
+  }
+
+  start (): void {
+    const { raw } = this.#reply
+    raw.once('close', () => { this.#onClientClose() })
+    // A response that is not its connection's turn yet does not hear of its end.
+    if (raw.socket === null) this.#request.raw.socket.once('close', () => { this.#onClientClose() })
+    this.#send()
+  }
+
+  #send (): void {
+    const { raw } = this.#request
+    const upgrade = upgradeOf(raw)
+    const isTrusted = isFromTrustedProxy(this.#request)
+    const hasBody = upgrade === undefined && bringsBody(raw)
+    this.#upload = hasBody ? new Upload(raw) : undefined
+    this.#way.client.dispatch({
+      path: this.#way.upstream.path + originForm(raw.url ?? '/'),
+      method: raw.method ?? 'GET',
+      headers: toUpstream(this.#request, this.#way, isTrusted, hasBody),
+      body: this.#upload ?? null,
+      reset: false, // undici would close the connection after HEAD, and after GET and DELETE with a body
+      ...(upgrade === undefined ? {} : { upgrade: raw.headers.upgrade ?? null, headersTimeout: this.#way.upgradeTimeout })
+    }, this)
+  }
+
+  onRequestStart (controller: Controller): void {
+    this.#controller = controller
+    if (this.#isGone) controller.abort(new ClientGoneError())
+  }
+
+  /** undici calls it at the first byte of an answer. */
+  onResponseStarted (): void {
+    this.#isStarted = true
+  }
+
+  onRequestUpgrade ({ rawHeaders }: Controller, statusCode: number, _headers: IncomingHttpHeaders, socket: Duplex): void {
+    this.#isOver = true
+    const upgrade = upgradeOf(this.#request.raw)
+    if (upgrade === undefined || this.#isGone) { socket.destroy(); return }
+    this.#tellAnswered()
+    this.#reply.hijack()
+    this.#reply.raw.detachSocket(upgrade.socket)
+    joinSockets(upgrade, socket, bytesOf(rawHeaders), this.#request.server.server)
+    this.#log('joined', statusCode)
+    socket.once('close', () => { this.#tellEnded(statusCode) })
+  }
+
+  onResponseStart (controller: Controller, statusCode: number, _headers: IncomingHttpHeaders, reason = ''): void {
+    if (this.#isOver) return
+    const raw = bytesOf(controller.rawHeaders)
+    if (statusCode >= 100 && statusCode < 200) {
+      writeInterim(this.#request.raw, this.#reply.raw, { status: statusCode, reason, fields: toInterim(raw) })
+      return
+    }
+    const { fields, isCoded } = toClient(raw, { ...this.#reply.getHeaders() }, this.#request, this.#way, this.#isFramedByAnyone)
+    if (isCoded || statusCode < 200 || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }
+    this.#tellAnswered()
+    this.#head = { status: statusCode, reason, fields }
+    // What is wrong with the first bytes shows a turn of the loop after the head.
+    setImmediate(() => setImmediate(() => { this.#flushHeld() }))
+    // Its length is that of the body which it does not have (RFC 9110 §8.6), and undici would miss it.
+    if (statusCode === 204 || statusCode === 304) this.onResponseEnd(controller)
+  }
+
+  onResponseData (controller: Controller, chunk: Buffer): void {
+    if (this.#isOver) return
+    if (this.#head?.status === 403) this.#way.advise(chunk)
+    if (this.#head !== undefined && !this.#isFlushed && this.#held === undefined) { this.#held = chunk; return }
+    this.#flush()
+    if (!this.#reply.raw.write(chunk)) this.#wait(controller)
+  }
+
+  onResponseEnd (controller: Controller): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#writeHead()
+    const { raw } = this.#reply
+    const trailers = pairsOf(bytesOf(controller.rawTrailers))
+    if (trailers.length > 0) addTrailers(this.#request.raw, raw, trailers)
+    const held = this.#held
+    this.#held = undefined
+    if (held === undefined) raw.end()
+    else raw.end(held)
+  }
+
+  onResponseError (_controller: Controller | undefined, error: Error): void {
+    if (this.#isOver) return
+    if (this.#isGone || error instanceof ClientGoneError) { this.#isOver = true; return }
+    if (this.#canRepeat(error)) { this.#repeat(); return }
+    this.#isOver = true
+    const { method, url } = this.#request
+    if (!this.#isFlushed && this.#held === undefined) {
+      this.#request.log.warn({ err: error, method, url }, 'No answer from the upstream')
+      this.#reply.send(isTimeout(error) ? new UpstreamTimeoutError() : new UpstreamUnreachableError())
+      return
+    }
+    this.#request.log.warn({ err: error, method, url }, 'The answer of the upstream broke off')
+    this.#writeHead()
+    breakOff(this.#request.raw, this.#reply.raw, this.#held)
+  }
+
+  #refuse (controller: Controller, problem: Error): void {
+    this.onResponseError(controller, problem)
+    controller.abort(problem)
+  }
+
+  /** The connection had served another request, and died before this one was answered: the upstream has not seen it. */
+  #canRepeat (error: Error): boolean {
+    if (this.#isRepeated || this.#isStarted || this.#head !== undefined || this.#upload?.isBegun === true) return false
+    return IDEMPOTENT.has(this.#request.method) && this.#way.client.wasKept(error)
+  }
+
+  #repeat (): void {
+    this.#isRepeated = true
+    this.#send()
+  }
+
+  #flushHeld (): void {
+    if (this.#isOver || this.#isFlushed) return
+    try {
+      this.#flush()
+    } catch (error) {
+      this.#request.log.error({ err: error, method: this.#request.method, url: this.#request.url }, 'The answer of the upstream cannot be passed on')
+      this.#isOver = true
+      this.#reply.raw.destroy()
+    }
+  }
+
+  /** Head, and what came of the body with it. */
+  #flush (): void {
+    if (this.#isFlushed) return
+    this.#writeHead()
+    const held = this.#held
+    this.#held = undefined
+    if (held === undefined) flushHead(this.#request.raw, this.#reply.raw)
+    else if (!this.#reply.raw.write(held) && this.#controller !== undefined) this.#wait(this.#controller)
+  }
+
+  #writeHead (): void {
+    if (this.#isFlushed || this.#head === undefined) return
+    this.#isFlushed = true
+    this.#reply.hijack()
+    writeHead(this.#request.raw, this.#reply.raw, this.#head)
+  }
+
+  #wait (controller: Controller): void {
+    controller.pause()
+    this.#reply.raw.once('drain', () => { controller.resume() })
+  }
+
+  #onClientClose (): void {
+    if (this.#isGone) return
+    const { raw } = this.#reply
+    const isAnswered = raw.writableFinished || (isHttp2(this.#request.raw) && this.#isOver)
+    if (isAnswered || upgradeOf(this.#request.raw)?.isJoined === true) return
+    this.#isGone = true
+    this.#log(this.#isOver ? 'broken' : 'gone', this.#reply.raw.headersSent ? raw.statusCode : CLIENT_CLOSED)
+    this.#tellEnded(raw.headersSent ? raw.statusCode : CLIENT_CLOSED)
+    if (!this.#isOver) this.#controller?.abort(new ClientGoneError())
+  }
+
+  #log (what: keyof typeof WORDS, statusCode: number): void {
+    const { log, method, url } = this.#request
+    log.info({ method, url, statusCode, responseTime: this.#reply.elapsedTime }, WORDS[what])
+  }
+
+  #tellAnswered (): void {
+    for (const observer of observersOf(this.#request.server.server)) observer.answered?.(this.#request)
+  }
+
+  #tellEnded (statusCode: number): void {
+    for (const observer of observersOf(this.#request.server.server)) observer.ended?.(this.#request, statusCode)
+  }
+}
+
+/** What nginx calls it in its log. */
+const CLIENT_CLOSED = 499
+
+const WORDS = {
+  joined: 'upgraded, the two sockets are joined',
+  gone: 'the client has hung up',
+  broken: 'the answer was not delivered whole'
+} as const
+
+function bringsBody (raw: IncomingMessage): boolean {
+  if (isHttp2(raw)) return hasStreamBody(raw)
+  return raw.headers['transfer-encoding'] !== undefined || (raw.headers['content-length'] ?? '0') !== '0'
+}
+
+/** In HTTP/2 the last frame of the headers says whether anything follows. */
+function hasStreamBody (raw: object): boolean {
+  if (!('stream' in raw)) return false
+  const { stream } = raw
+  return typeof stream === 'object' && stream !== null && 'endAfterHeaders' in stream && stream.endAfterHeaders === false
+}
+
+function isTimeout (error: Error): boolean {
+  return 'code' in error && error.code === 'UND_ERR_HEADERS_TIMEOUT'
+}
+
+function bytesOf (raw: Controller['rawHeaders']): readonly Buffer[] {
+  return Array.isArray(raw) ? raw.map(item => typeof item === 'string' ? Buffer.from(item, 'latin1') : item) : []
+}
+
+function pairsOf (raw: readonly Buffer[]): Array<[name: string, value: string]> {
+  const pairs: Array<[string, string]> = []
+  for (let i = 0; i < raw.length; i += 2) pairs.push([raw[i]?.toString('latin1') ?? '', raw[i + 1]?.toString('latin1') ?? ''])
+  return pairs
+}
+
+function addTrailers (request: IncomingMessage, response: FastifyReply['raw'], trailers: Array<[string, string]>): void {
+  if (isHttp2(request)) response.addTrailers(Object.fromEntries(trailers))
+  else response.addTrailers(trailers)
+}

@@ -1,0 +1,22 @@
+import type { FastifyRequest } from 'fastify'
+
+/** Who wants to know how requests fare that Fastify's hooks do not see the end of. */
+export interface Observer {
+  /** The upstream has begun its answer. */
+  answered? (request: FastifyRequest): void
+  /** It has ended without an onResponse hook: the client is gone, the answer broke off, or sockets were joined. */
+  ended? (request: FastifyRequest, statusCode: number): void
+}
+
+const observers = new WeakMap<object, Observer[]>()
+
+/** @param server - the app's `server` */
+export function observe (server: object, observer: Observer): void {
+  const known = observers.get(server)
+  if (known === undefined) observers.set(server, [observer])
+  else known.push(observer)
+}
+
+export function observersOf (server: object): readonly Observer[] {
+  return observers.get(server) ?? []
+}

@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto'
+import { maxHeaderSize } from 'node:http'
+import fp from 'fastify-plugin'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
+import { createFrameAncestorsEditor } from '../http/content-security-policy.js'
+import { compileFrameAncestors } from '../rules/frame-ancestors.js'
+import mlflowSecurity from '../index.js'
+import { createRefusalAdvice } from './advice.js'
+import { createClient } from './client.js'
+import { AmbiguousPathError, CodedTransferError, DoubledHostError, LoopError } from './errors.js'
+import { Exchange } from './exchange.js'
+import type { Way } from './exchange.js'
+import { endJoined } from './join.js'
+import { refuseSecuritySettings, resolveGatewayOptions } from './options.js'
+import type { GatewayPluginOptions, GatewaySettings } from './options.js'
+import { isAmbiguous } from './path.js'
+import { addRoutes } from './routes.js'
+import { refuseLatecomers, warnOfMissing } from './server.js'
+import { routeUpgrades } from './upgrade.js'
+
+/** Milliseconds for the upstream's answer to an upgrade. */
+const UPGRADE_TIMEOUT = 10_000
+
+const NAME = 'fastify-mlflow-security-gateway'
+
+const mlflowGateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, options) => {
+  const settings = resolveGatewayOptions(options, process.env)
+  if (!app.hasDecorator('mlflowSecurity')) await app.register(mlflowSecurity, settings.security)
+  else refuseSecuritySettings(options)
+
+  const way = await createWay(app, settings)
+  app.addHook('onClose', () => way.client.close())
+  app.addHook('preClose', async () => { endJoined(app.server) })
+  continueWhenAllowed(app)
+  addRoutes(app, settings, {
+    config: {},
+    preParsing: setTypeAside(app),
+    preHandler: (request, _reply, done) => { done(refusal(request, way)) },
+    handler: createHandler(way)
+  })
+  routeUpgrades(app)
+  warnOfTrial(app)
+  app.addHook('onReady', async () => {
+    refuseLatecomers(app.printPlugins(), NAME)
+    warnOfMissing(app)
+  })
+}
+
+async function createWay (app: FastifyInstance, { upstream }: GatewaySettings): Promise<Way> {
+  const { server, mlflowSecurity: { settings } } = app
+  const limit = 'maxHeaderSize' in server && typeof server.maxHeaderSize === 'number' ? server.maxHeaderSize : maxHeaderSize
+  const directive = compileFrameAncestors(settings.frameAncestors)
+  return {
+    upstream,
+    via: `1.1 mlflow-gateway-${randomBytes(4).toString('hex')}`,
+    passesDecided: settings.disableSecurityMiddleware,
+    replaces: !settings.disableSecurityMiddleware,
+    ancestors: directive === undefined || settings.disableSecurityMiddleware ? undefined : createFrameAncestorsEditor(directive),
+    upgradeTimeout: UPGRADE_TIMEOUT,
+    client: await createClient(upstream, limit),
+    advise: createRefusalAdvice(app, upstream.host, settings.disableSecurityMiddleware)
+  }
+}
+
+function createHandler (way: Way): (request: FastifyRequest, reply: FastifyReply) => void {
+  return (request, reply) => {
+    const override = request.routeOptions.config.mlflowSecurity
+    new Exchange(way, request, reply, typeof override === 'object' && override.frameOptions === 'NONE').start()
+  }
+}
+
+/** What cannot be passed on as it is. */
+function refusal ({ raw }: FastifyRequest, { via, passesDecided }: Way): Error | undefined {
+  const { headers, rawHeaders, url } = raw
+  if (headers.via?.includes(via) === true) return new LoopError()
+  if (isAmbiguous(url)) return new AmbiguousPathError()
+  const coding = headers['transfer-encoding']
+  if (coding !== undefined && !/^\s*chunked\s*$/i.test(coding)) return new CodedTransferError()
+  // Nobody has looked at the Host.
+  if (passesDecided && rawHeaders.filter((name, i) => i % 2 === 0 && /^host$/i.test(name)).length > 1) {
+    return new DoubledHostError()
+  }
+  return undefined
+}
+
+/** A client that asks before it sends a large body is told to go on only when its request is allowed. */
+function continueWhenAllowed (app: FastifyInstance): void {
+  app.server.on('checkContinue', app.routing)
+  app.addHook('preParsing', (request, reply, _payload, done) => {
+    if (request.headers.expect !== undefined && request.raw.httpVersion !== '1.0') reply.raw.writeContinue()
+    done()
+  })
+}
+
+/**
+ * Fastify looks for a parser by the Content-Type, and refuses one that is malformed. The routes of the gateway name a type of
+ * their own for that moment, whose parser reads nothing and puts the client's own back: so hooks see what came, the bodies of
+ * the app's other routes are parsed as ever, and a body is nobody's but the upstream's.
+ */
+function setTypeAside (app: FastifyInstance): preParsingHookHandler {
+  const own = `application/x-mlflow-gateway-${randomBytes(8).toString('hex')}`
+  const aside = new WeakMap<FastifyRequest, string | undefined>()
+  app.addContentTypeParser(own, (request: FastifyRequest, _payload: unknown, done: (error: null) => void) => {
+    const type = aside.get(request)
+    if (type === undefined) delete request.headers['content-type']
+    else request.headers['content-type'] = type
+    done(null)
+  })
+  return (request, _reply, _payload, done) => {
+    if (!BODYLESS.has(request.method)) {
+      aside.set(request, request.headers['content-type'])
+      request.headers['content-type'] = own
+    }
+    done()
+  }
+}
+
+/** Fastify looks for no parser for these; their bodies pass as well. */
+const BODYLESS = new Set(['GET', 'HEAD', 'TRACE'])
+
+const TRIAL = 'reportOnly is on: the MLflow server gets its own Host and no Origin, so that its own checks pass everything as well. ' +
+  'During the trial nobody refuses a foreign request'
+
+function warnOfTrial ({ log, mlflowSecurity: { settings } }: FastifyInstance): void {
+  if (settings.reportOnly && !settings.disableSecurityMiddleware) log.warn(TRIAL)
+}
+
+/** The gateway as a Fastify plugin: register it last. */
+export const gatewayPlugin = fp(mlflowGateway, { fastify: '5.x', name: NAME })

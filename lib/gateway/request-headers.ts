@@ -1,0 +1,117 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { namedFields, requestName } from './names.js'
+import type { Upstream } from './options.js'
+
+/** What of a Fastify request its headers tell. */
+export interface Asked {
+  readonly raw: { readonly headers: IncomingHttpHeaders, readonly rawHeaders: readonly string[] }
+  readonly ip: string
+  /** Only with `trustProxy`: the proxies' addresses, nearest first, and the client's. */
+  readonly ips?: string[] | undefined
+  readonly host: string
+  readonly protocol: string
+}
+
+/** What the headers of requests become. */
+export interface RequestRules {
+  readonly upstream: Upstream
+  /** The gateway itself, as it stands in Via (RFC 9110 §7.6.3). */
+  readonly via: string
+  /** Nothing was decided: Host, Origin and Sec-Fetch-* are the upstream's to judge. */
+  readonly passesDecided: boolean
+}
+
+/**
+ * The headers that the MLflow server gets: doubles, case and order as they came, without those that were decided on and those
+ * meant for one hop, and with X-Forwarded-For, -Host, -Proto and Via of our own. What hooks have taken out of
+ * `request.headers`, changed or added counts.
+ *
+ * @param isTrusted - whether the peer is a proxy whose other X-Forwarded-* count
+ * @param hasBody - whether a length is to be sent
+ * @returns names and values, one after the other
+ */
+export function toUpstream (request: Asked, rules: RequestRules, isTrusted: boolean, hasBody: boolean): string[] {
+  const { headers, rawHeaders } = request.raw
+  const named = namedFields(headers.connection)
+  const passed: string[] = []
+  const seen: string[] = []
+  let host: string | undefined
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? ''
+    const { kind, lower } = requestName(name)
+    const current = headers[lower]
+    seen.push(lower)
+    if (kind === 'dropped' || current === undefined) continue
+    if (named?.includes(lower) === true && kind !== 'length' && kind !== 'host') continue
+    const value = rawHeaders[i + 1] ?? ''
+    const isChanged = current !== value && typeof current === 'string' && isSingle(rawHeaders, name)
+    switch (kind) {
+      case 'passes': passed.push(name, isChanged ? current : value); break
+      case 'decided': if (rules.passesDecided) passed.push(name, value); break
+      case 'forwarded': if (isTrusted || isChanged) passed.push(name, isChanged ? current : value); break
+      case 'length': if (hasBody) passed.push(name, value); break
+      case 'host': host = value; break
+      case 'referer': passed.push(name, toUpstreamReferer(value, request, rules)); break
+      case 'cookie': pushCookie(passed, name, isChanged ? current : value, headers)
+    }
+  }
+  pushAdded(passed, headers, seen)
+  if (rules.passesDecided) pushHost(passed, host ?? hostOf(headers))
+  passed.push(
+    'X-Forwarded-For', request.ips === undefined ? request.ip : request.ips.toReversed().join(', '),
+    'X-Forwarded-Host', request.host, 'X-Forwarded-Proto', request.protocol, 'Via', rules.via
+  )
+  return passed
+}
+
+/** Node shows a double as one value, which differs from each of them without a hook's doing. */
+function isSingle (rawHeaders: readonly string[], name: string): boolean {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (requestName(rawHeaders[i] ?? '').lower === requestName(name).lower) count++
+  return count === 1
+}
+
+/** HTTP/2 splits cookies; as one they go on (RFC 9113 §8.2.3). */
+function pushCookie (passed: string[], name: string, value: string, headers: IncomingHttpHeaders): void {
+  const at = headers[':path'] === undefined ? -1 : passed.indexOf(name)
+  if (at === -1) passed.push(name, value)
+  else passed[at + 1] += `; ${value}`
+}
+
+/** What a hook adds, a user's name perhaps, is for the upstream. */
+function pushAdded (passed: string[], headers: IncomingHttpHeaders, seen: readonly string[]): void {
+  for (const name in headers) {
+    if (seen.includes(name)) continue
+    const value = headers[name]
+    const { kind } = requestName(name)
+    if (value === undefined || (kind !== 'passes' && kind !== 'forwarded' && kind !== 'cookie')) continue
+    for (const one of [value].flat()) passed.push(name, one)
+  }
+}
+
+/** HTTP/1.0 needs no Host: then the client of the upstream sends its own. */
+function pushHost (passed: string[], host: string | undefined): void {
+  if (host !== undefined) passed.push('Host', host)
+}
+
+function hostOf (headers: IncomingHttpHeaders): string | undefined {
+  const authority = headers[':authority']
+  return typeof authority === 'string' ? authority : undefined
+}
+
+const REFERER = /^(https?):\/\/([^/?#]*)/i
+
+/**
+ * Flask's form protection compares the Referer with the scheme and the Host that it sees. Those of the own page become what
+ * the upstream is told; another site's Referer is left alone.
+ */
+function toUpstreamReferer (referer: string, { host, protocol }: Asked, { upstream, passesDecided }: RequestRules): string {
+  const [start, scheme, authority] = REFERER.exec(referer) ?? []
+  if (start === undefined || scheme === undefined || authority === undefined) return referer
+  if (withoutPort(authority, scheme) !== withoutPort(host, protocol)) return referer
+  return `${protocol}://${passesDecided ? authority : upstream.host}${upstream.path}${referer.slice(start.length)}`
+}
+
+function withoutPort (authority: string, scheme: string): string {
+  return authority.toLowerCase().replace(scheme.toLowerCase() === 'https' ? /:443$/ : /:80$/, '')
+}

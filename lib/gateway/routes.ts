@@ -1,0 +1,76 @@
+import type { FastifyInstance, RouteOptions } from 'fastify'
+import { METHODS } from '../policy/methods.js'
+import type { GatewaySettings } from './options.js'
+import { isPlain } from './path.js'
+import { routePattern } from './pattern.js'
+
+/** MLflow's notebooks embed this part of its UI, wherever they are served from. */
+const TRACE_RENDERER = '/static-files/lib/notebook-trace-renderer/*'
+
+/** The methods that are passed on: those that Fastify knows. */
+const PASSED = [...METHODS, 'QUERY', 'TRACE']
+
+/** Where requests are told apart that a route's URL does not tell apart. */
+const CONSTRAINT = 'mlflowGateway'
+
+/** The path has no escapes: MLflow serves its UI at `…/notebook-trace-renderer/..%2F..%2Findex.html`. */
+const PLAIN = 'plain'
+/** The same, and the request is what a form sends. */
+const FORM = 'form'
+
+declare module 'fastify' {
+  interface RouteConstraint {
+    /** How a route of the gateway wants its requests. */
+    mlflowGateway?: 'plain' | 'form'
+  }
+}
+
+type Parts = Pick<RouteOptions, 'preParsing' | 'preHandler' | 'handler' | 'config'>
+
+/** Adds the routes that pass everything on to the MLflow server; what the app serves itself stays its own. */
+export function addRoutes (app: FastifyInstance, { staticPrefix, callbackPaths }: GatewaySettings, parts: Parts): void {
+  const { healthRoutes } = app.mlflowSecurity.settings
+  const renderer = routePattern(staticPrefix) + TRACE_RENDERER
+  const isFree = (url: string): boolean => url !== '/*' && !PASSED.some(method => app.hasRoute({ url, method }))
+  const health = healthRoutes.filter(url => url !== renderer && isFree(url))
+
+  addConstraint(app)
+  app.route({ ...parts, method: PASSED, url: '/*' })
+  for (const url of new Set(health)) app.route({ ...parts, method: PASSED, url, constraints: { [CONSTRAINT]: PLAIN } })
+  app.route({
+    ...parts, method: PASSED, url: renderer, constraints: { [CONSTRAINT]: PLAIN }, config: { mlflowSecurity: { frameOptions: 'NONE' } }
+  })
+  for (const path of new Set(callbackPaths)) {
+    app.route({
+      ...parts, method: 'POST', url: routePattern(path), constraints: { [CONSTRAINT]: FORM }, config: { mlflowSecurity: { origin: false } }
+    })
+  }
+}
+
+/** The router asks for the kind of each request, and takes only the routes that want it, or want none. */
+function addConstraint (app: FastifyInstance): void {
+  if (app.hasConstraintStrategy(CONSTRAINT)) return
+  app.addConstraintStrategy({
+    name: CONSTRAINT,
+    storage () {
+      const routes = new Map<unknown, Parameters<ReturnType<Parameters<typeof app.addConstraintStrategy>[0]['storage']>['set']>[1]>()
+      return {
+        get: kind => routes.get(kind) ?? (kind === FORM ? routes.get(PLAIN) : undefined) ?? null, // a form is plain, too
+        set: (kind, route) => { routes.set(kind, route) }
+      }
+    },
+    deriveConstraint: request => kindOf(request)
+  })
+}
+
+const FORM_TYPE = /^application\/x-www-form-urlencoded\s*(;|$)/i
+
+interface Derived {
+  readonly url?: string | undefined
+  readonly headers: { readonly 'content-type'?: string | undefined, readonly upgrade?: string | undefined }
+}
+
+export function kindOf ({ url = '', headers }: Derived): typeof PLAIN | typeof FORM | undefined {
+  if (!isPlain(url)) return undefined
+  return headers.upgrade === undefined && FORM_TYPE.test(headers['content-type'] ?? '') ? FORM : PLAIN
+}

@@ -1,0 +1,107 @@
+import type { Server, ServerOptions } from 'node:http'
+import type { Socket } from 'node:net'
+import Fastify from 'fastify'
+import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
+import { quote } from '../grammar/quote.js'
+import { invalidOption } from '../settings/errors.js'
+import { GatewayNotLastError } from './errors.js'
+import type { GatewayOptions } from './options.js'
+import { isWebSocket } from './upgrade.js'
+
+const TRUST_PROXY = {
+  name: 'trustProxy (--trust-proxy)',
+  allowed: 'addresses and ranges of the proxies in front (127.0.0.1, 10.0.0.0/8), loopback, linklocal, uniquelocal'
+}
+
+type HttpOptions = ServerOptions & { shouldUpgradeCallback: typeof isWebSocket }
+
+/**
+ * Makes an app whose server lets pass what a gateway passes: an offer of h2c that is none of ours, bodies and answers that
+ * take their time, HTTP/2 beside HTTP/1.1 where there is a certificate, and no 503 of the framework's own while it ends.
+ *
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION where `trustProxy` is wrong
+ */
+export function createApp ({ fastify, tls }: GatewayOptions): FastifyInstance {
+  const http: HttpOptions = { shouldUpgradeCallback: isWebSocket, ...fastify?.http }
+  const options: FastifyHttpOptions<Server> = { return503OnClosing: false, ...fastify, http }
+  // Such a server is one of HTTP/1.1 as well, as which the app's types know it.
+  if (tls !== undefined) Object.assign(options, { http2: true, https: { allowHTTP1: true, ...lasting(options), ...tls, ...http } })
+  try {
+    return Fastify(options)
+  } catch (error) {
+    // What Fastify says of a wrong trustProxy names neither the option nor the value.
+    if (!(error instanceof TypeError) || !/^invalid (IP address|range)/.test(error.message)) throw error
+    throw invalidOption(TRUST_PROXY, options.trustProxy, `has an ${error.message}`)
+  }
+}
+
+/** What Fastify sets on a server of HTTP/1.1, and not on one that is both. */
+function lasting ({ keepAliveTimeout = 72_000, requestTimeout = 0 }: FastifyHttpOptions<Server>): ServerOptions {
+  return { keepAliveTimeout, requestTimeout }
+}
+
+/**
+ * Fastify closes connections that are idle when it is told to. Those that become so later, and those that have never been
+ * used, as browsers and load balancers keep them ready, would keep it from ending.
+ */
+export function hangUpWhenClosing (app: FastifyInstance, isSecure: boolean): void {
+  const { server } = app
+  const unused = new Set<Socket>()
+  const sessions = new Set<{ close (): void }>()
+  server.on(isSecure ? 'secureConnection' : 'connection', (socket: Socket) => {
+    if ('alpnProtocol' in socket && socket.alpnProtocol === 'h2') return // a session, and its own to end
+    unused.add(socket)
+    socket.once('close', () => unused.delete(socket))
+  })
+  server.on('session', session => { sessions.add(session); session.once('close', () => sessions.delete(session)) })
+  for (const event of ['request', 'checkContinue', 'upgrade']) {
+    server.prependListener(event, ({ socket }: { readonly socket: Socket }) => { unused.delete(socket) })
+  }
+  app.addHook('preClose', done => {
+    for (const socket of unused) socket.destroy()
+    for (const session of sessions) session.close()
+    const timer = setInterval(() => server.closeIdleConnections(), 100)
+    server.once('close', () => clearInterval(timer))
+    done()
+  })
+}
+
+/** What Fastify shows of its options. */
+interface Shown { readonly [name: string]: unknown }
+
+const WANTED: ReadonlyArray<readonly [name: string, isRight: (config: Shown, server: object) => boolean, why: string]> = [
+  ['requestTimeout', ({ requestTimeout }) => !(Number(requestTimeout) > 0), 'an upload that takes longer is cut off: leave it at 0'],
+  ['connectionTimeout', ({ connectionTimeout }) => !(Number(connectionTimeout) > 0), 'an answer that pauses longer is cut off: leave it at 0'],
+  ['handlerTimeout', ({ handlerTimeout }) => !(Number(handlerTimeout) > 0), 'an answer that takes longer to begin gets a 503: leave it at 0'],
+  ['caseSensitive', ({ caseSensitive }) => caseSensitive !== false, 'paths that MLflow takes for others are exempt like its health routes: leave it at true'],
+  ['ignoreTrailingSlash', ({ ignoreTrailingSlash }) => ignoreTrailingSlash !== true, 'paths that MLflow takes for others are exempt like its health routes: leave it at false'],
+  ['ignoreDuplicateSlashes', ({ ignoreDuplicateSlashes }) => ignoreDuplicateSlashes !== true, 'paths that MLflow takes for others are exempt like its health routes: leave it at false'],
+  ['https.allowHTTP1', ({ http2, https }) => http2 !== true || (typeof https === 'object' && https !== null && 'allowHTTP1' in https && https.allowHTTP1 === true), 'WebSockets need HTTP/1.1: set it to true'],
+  ['http.shouldUpgradeCallback', (_config, server) => !('shouldUpgradeCallback' in server) || server.shouldUpgradeCallback === isWebSocket, 'offers of h2c cost a detour: createGateway sets it']
+]
+
+/** An app that was made without `createGateway` may lack what a gateway needs; what its server does not show is documented. */
+export function warnOfMissing ({ initialConfig, server, log }: FastifyInstance): void {
+  const shown: Shown = { ...initialConfig }
+  for (const [name, isRight, why] of WANTED) {
+    if (!isRight(shown, server)) log.warn({ option: name }, `The server option ${name} is not what a gateway needs: ${why}`)
+  }
+}
+
+/**
+ * A plugin that acts on routes as they are added, as rate limits do, does nothing where it comes after the gateway.
+ *
+ * @param tree - `printPlugins()`, in the order of registration
+ * @throws FST_MLFLOW_SECURITY_GATEWAY_NOT_LAST
+ */
+export function refuseLatecomers (tree: string, name: string): void {
+  const lines = tree.split('\n').map(line => /^([│├└─ ]*)(.*?) \d+(\.\d+)? ms$/.exec(line)).filter(match => match !== null)
+  const own = lines.findIndex(([, , plugin]) => plugin === name)
+  const depth = lines[own]?.[1]?.length
+  for (const [, indent = '', plugin = ''] of lines.slice(own + 1)) {
+    if (depth === undefined || indent.length < depth) return
+    if (indent.length > depth || plugin === 'bound _after') continue
+    throw new GatewayNotLastError(`${quote(plugin)} is registered after the gateway, whose routes it cannot act on any more. Register the ` +
+      'gateway last; with createGateway, register it in `before`: createGateway({ before: async app => { await app.register(…) } }).')
+  }
+}

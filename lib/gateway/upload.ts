@@ -1,0 +1,52 @@
+import { Readable } from 'node:stream'
+import type { IncomingMessage } from 'node:http'
+
+/** A client that is gone before its request was answered. */
+export class ClientGoneError extends Error {
+  override readonly name = 'ClientGoneError'
+  readonly code = 'ECONNRESET'
+  constructor () {
+    super('The client has hung up')
+  }
+}
+
+/**
+ * The body of a request, on its way to the upstream. undici destroys the body that it was given when the answer comes early,
+ * and takes its socket away: with the request itself that would end the client's connection before the answer is written,
+ * leave `request.ip` undefined, and look like an abort to the hooks.
+ */
+export class Upload extends Readable {
+  /** Some of it has been read: it cannot be sent again. */
+  isBegun = false
+  #isListening = false
+  readonly #source: IncomingMessage
+  readonly #onData = (chunk: Buffer): void => {
+    this.isBegun = true
+    if (!this.push(chunk)) this.#source.pause()
+  }
+
+  readonly #onEnd = (): void => { this.push(null) }
+  readonly #onClose = (): void => { if (!this.#source.readableEnded) this.destroy(new ClientGoneError()) }
+
+  constructor (source: IncomingMessage) {
+    super({ highWaterMark: 1 << 16 })
+    this.#source = source
+  }
+
+  override _read (): void {
+    if (!this.#isListening) this.#listen()
+    this.#source.resume()
+  }
+
+  #listen (): void {
+    this.#isListening = true
+    this.#source.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onClose)
+    if (this.#source.destroyed) this.#onClose()
+  }
+
+  override _destroy (error: Error | null, callback: (error: Error | null) => void): void {
+    this.#source.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose)
+    if (!this.#source.readableEnded) this.#source.pause()
+    callback(error)
+  }
+}

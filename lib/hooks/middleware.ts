@@ -1,0 +1,23 @@
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { descendants } from './instance.js'
+
+/**
+ * Express middleware answers on Node's response, beneath Fastify, whose headers and onSend hooks it never meets. Where
+ * `@fastify/middie` or `@fastify/express` is loaded, on whichever instance, the headers are therefore put there as well.
+ *
+ * @returns puts the headers of the reply on Node's response, on servers that have middleware
+ */
+export function createHandOver (root: FastifyInstance): (reply: FastifyReply) => void {
+  let hasMiddleware = false
+  if (root.hasDecorator('use')) {
+    root.log.warn('Middleware was registered before fastify-mlflow-security, and answers before any check: register fastify-mlflow-security first')
+  }
+  root.addHook('onReady', done => {
+    hasMiddleware = [root, ...descendants(root)].some(instance => instance.hasDecorator('use'))
+    done()
+  })
+  return reply => {
+    if (!hasMiddleware) return
+    for (const [name, value = ''] of Object.entries(reply.getHeaders())) reply.raw.setHeader(name, value)
+  }
+}

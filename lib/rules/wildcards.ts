@@ -1,0 +1,36 @@
+import { wildcardParent } from '../grammar/host-pattern.js'
+import type { HostPattern } from '../grammar/host-pattern.js'
+import { nameOf } from '../settings/table.js'
+import type { OptionName } from '../settings/table.js'
+
+/** An entry whose wildcard stands for names that somebody may be able to register. */
+export interface Wildcard {
+  readonly option: OptionName
+  readonly entry: string
+  /** The name right above the wildcard's label: `github.io` for `*.github.io`; empty where there is none. */
+  readonly parent: string
+}
+
+/** @returns the entry's wildcard, or none */
+export function wildcardsOf (option: OptionName, entry: string, pattern: HostPattern): Wildcard[] {
+  const parent = wildcardParent(pattern)
+  return parent === undefined ? [] : [{ option, entry, parent }]
+}
+
+/**
+ * Finds wildcards right above a public suffix: `*.com`, `*.co.uk`, `*.github.io`. The list of suffixes is large, and is loaded
+ * only where there is a wildcard to ask about.
+ *
+ * @returns a warning for each
+ */
+export async function warnOfOpenWildcards (wildcards: readonly Wildcard[]): Promise<string[]> {
+  if (wildcards.length === 0) return []
+  const { parse } = await import('tldts')
+  const isOpen = ({ parent }: Wildcard): boolean => {
+    if (parent === '') return true
+    const { publicSuffix, isIcann, isPrivate } = parse(`x.${parent}`, { allowPrivateDomains: true })
+    return publicSuffix === parent && (isIcann === true || isPrivate === true)
+  }
+  return wildcards.filter(isOpen)
+    .map(({ option, entry }) => `${nameOf(option)} has ${JSON.stringify(entry)}: anyone can register a name that it allows`)
+}

@@ -1,0 +1,179 @@
+import type { MlflowSecurityEnvironment, Settings } from '../../types/index.js'
+
+export type OptionName = keyof Settings
+
+export type VariableName = keyof MlflowSecurityEnvironment
+
+/** Everything that is known of a setting but its use: types, schema, flags, help, messages and the docs come from here. */
+export interface Setting {
+  /** What MLflow's documentation calls it. */
+  readonly title: string
+  /** The environment variable that MLflow documents. */
+  readonly variable?: VariableName
+  /** The flag of the command, for those that it takes. */
+  readonly flag?: string
+  /** What the help page says of the flag. */
+  readonly help?: string
+  /** What stands for the flag's value on the help page; a switch has none. */
+  readonly value?: string
+  /** The form of the value, in JSON Schema. `resolve.ts` reads what is in the strings, and says what is allowed. */
+  readonly schema: object
+  readonly default: Settings[OptionName]
+  /** The default in words, where the value does not say it shortly. */
+  readonly defaultInWords?: string
+  /** What is allowed, in words, for messages. */
+  readonly allowed: string
+}
+
+const LIST = { type: ['string', 'array'], items: { type: 'string' } } as const
+const SWITCH = { type: ['boolean', 'string'] } as const
+
+// Tokens (RFC 9110 §5.6.2), with commas: these go into header fields as they are.
+const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+const TOKENS = {
+  type: ['string', 'array'],
+  pattern: `^\\s*${TOKEN}(\\s*,\\s*${TOKEN})*\\s*$`,
+  minItems: 1,
+  items: { type: 'string', pattern: `^${TOKEN}$` }
+} as const
+
+/** The `@fastify/cors` options that are passed on. */
+const CORS_OPTIONS = {
+  methods: TOKENS,
+  allowedHeaders: TOKENS,
+  exposedHeaders: TOKENS,
+  maxAge: { type: 'integer', minimum: 0 },
+  cacheControl: { type: ['string', 'integer'], pattern: '^[\\x20-\\x7e]+$' },
+  optionsSuccessStatus: { type: 'integer', minimum: 200, maximum: 299 },
+  preflight: { type: 'boolean' },
+  preflightContinue: { type: 'boolean' }
+} as const
+
+/** The settings, in the order in which the documentation has them. */
+export const settingsTable = {
+  allowedHosts: {
+    title: 'Allowed hosts',
+    variable: 'MLFLOW_SERVER_ALLOWED_HOSTS',
+    flag: 'allowed-hosts',
+    help: 'Hosts that requests may name, against DNS rebinding: mlflow.company.com, *.company.com, 192.168.1.100, 10.0.0.0/8, ' +
+      '@default for the default list, @addresses for every IP address, * for every host',
+    value: 'HOSTS',
+    schema: LIST,
+    // This machine, private networks and shared address space (RFC 6598: Tailscale, pods of EKS). DNS rebinding needs a name.
+    default: ['localhost', '*.localhost', '127.0.0.0/8', '::1', '0.0.0.0', '::', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'],
+    defaultInWords: 'localhost and private addresses',
+    allowed: 'host names (mlflow.company.com, mlflow.internal:5000, *.company.com), IP addresses and ranges (192.168.1.100, 192.168.*, ' +
+      '10.0.0.0/8, fd00::/8), "@default" for the default list, "@addresses" for every IP address and "*" for every host; an array, or a string with commas'
+  },
+  corsAllowedOrigins: {
+    title: 'CORS origins',
+    variable: 'MLFLOW_SERVER_CORS_ALLOWED_ORIGINS',
+    flag: 'cors-allowed-origins',
+    help: 'Origins whose pages may call the server: https://app.company.com, https://*.company.com, @default, * for every origin',
+    value: 'ORIGINS',
+    schema: LIST,
+    default: ['localhost:*'],
+    allowed: 'origins (https://app.company.com, https://*.company.com, http://localhost:*), "localhost:*", "@default" for the ' +
+      'default list, "null" and "*" for every origin; an array, or a string with commas'
+  },
+  xFrameOptions: {
+    title: 'X-Frame-Options',
+    variable: 'MLFLOW_SERVER_X_FRAME_OPTIONS',
+    flag: 'x-frame-options',
+    help: 'Who may embed the pages, against clickjacking: SAMEORIGIN, DENY or NONE',
+    value: 'VALUE',
+    schema: { type: 'string' },
+    default: 'SAMEORIGIN',
+    allowed: '"SAMEORIGIN", "DENY" or "NONE"'
+  },
+  disableSecurityMiddleware: {
+    title: 'Disable security',
+    variable: 'MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE',
+    flag: 'disable-security-middleware',
+    help: 'Turn all checks and headers off',
+    schema: SWITCH,
+    default: false,
+    allowed: 'true or false'
+  },
+  reportOnly: {
+    title: 'Report only',
+    flag: 'report-only',
+    help: 'Log what would be refused, and let it pass',
+    schema: SWITCH,
+    default: false,
+    allowed: 'true or false'
+  },
+  healthRoutes: {
+    title: 'Health routes',
+    flag: 'health-routes',
+    help: 'Routes that answer whatever the Host, for probes',
+    value: 'ROUTES',
+    schema: LIST,
+    default: ['/health', '/version'],
+    defaultInWords: '/health, /version',
+    allowed: 'route URLs as they are registered ("/health"); an array, or a string with commas'
+  },
+  frameAncestors: {
+    title: 'Frame ancestors',
+    flag: 'frame-ancestors',
+    help: 'Sites that may embed the pages, beside the server itself: https://notebook.company.com',
+    value: 'SITES',
+    schema: LIST,
+    default: [],
+    defaultInWords: 'none',
+    allowed: 'sites that may embed this one (https://notebook.company.com, https://*.company.com, http://localhost:*); an array, or ' +
+      'a string with commas'
+  },
+  cors: {
+    title: 'CORS pass-through',
+    schema: { type: 'object', propertyNames: { enum: Object.keys(CORS_OPTIONS) }, properties: CORS_OPTIONS },
+    default: {},
+    allowed: `an object with the @fastify/cors options ${Object.keys(CORS_OPTIONS).join(', ')}`
+  }
+} as const satisfies Record<OptionName, Setting>
+
+const settings: Readonly<Record<OptionName, Setting>> = settingsTable
+
+/** @returns what the table says of a setting, where it is not known which one */
+export function settingOf (option: OptionName): Setting {
+  return settings[option]
+}
+
+export function isOptionName (name: string): name is OptionName {
+  return Object.hasOwn(settingsTable, name)
+}
+
+export const optionNames: readonly OptionName[] = Object.keys(settingsTable).filter(isOptionName)
+
+export const variableNames: readonly VariableName[] = optionNames.flatMap(option => settings[option].variable ?? [])
+
+/** How messages name a setting: `allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS)`. */
+export function nameOf (option: OptionName): string {
+  const { variable } = settings[option]
+  return variable === undefined ? option : `${option} (${variable})`
+}
+
+/**
+ * The JSON schema of the four documented environment variables, for `env-schema` and `@fastify/env`: an app merges
+ * its `properties` into its own schema and passes the whole configuration to the plugin, which says what is wrong with a
+ * value and what is allowed.
+ */
+export const mlflowSecuritySchema = {
+  type: 'object',
+  properties: {
+    [settingsTable.allowedHosts.variable]: { ...LIST, description: describe('allowedHosts') },
+    [settingsTable.corsAllowedOrigins.variable]: { ...LIST, description: describe('corsAllowedOrigins') },
+    [settingsTable.xFrameOptions.variable]: { ...settingsTable.xFrameOptions.schema, description: describe('xFrameOptions') },
+    [settingsTable.disableSecurityMiddleware.variable]: { ...SWITCH, description: describe('disableSecurityMiddleware') }
+  }
+} as const
+
+function describe (option: OptionName): string {
+  return `${settings[option].title}: ${settings[option].allowed}.`
+}
+
+/** The JSON schema of all settings, by option. */
+export const settingsSchema = {
+  type: 'object',
+  properties: Object.fromEntries(optionNames.map(option => [option, settings[option].schema]))
+}

@@ -1,0 +1,54 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import autoload from '@fastify/autoload'
+import t from 'tap'
+import mlflowSecurity from '../../lib/index.js'
+import { ended, says, startNode } from '../fixtures/programs.js'
+import { createApp, listen, request } from '../fixtures/server.js'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const HOST = ['Host', 'mlflow.company.com'] as const
+
+t.test("options of Fastify's own register are left alone", async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity, { prefix: '/api', logLevel: 'warn', logSerializers: {}, allowedHosts: 'mlflow.company.com' })
+  t.same(app.mlflowSecurity.settings.allowedHosts, ['mlflow.company.com'])
+  t.notOk('prefix' in app.mlflowSecurity.settings)
+})
+
+t.test('@fastify/autoload: the plugin in a directory of plugins, with options for all of them', async t => {
+  const dir = t.testdir({ plugins: {}, routes: { api: {} } })
+  writeFileSync(join(dir, 'plugins', 'security.mjs'), `export { default } from '${ROOT}dist/index.js'\n`)
+  writeFileSync(join(dir, 'routes', 'api', 'index.mjs'), 'export default async app => { app.get(\'/\', async () => \'ok\') }\n')
+  const { app } = createApp(t)
+  app.register(autoload, { dir: join(dir, 'plugins'), options: { prefix: '/v1', allowedHosts: 'mlflow.company.com', xFrameOptions: 'DENY' } })
+  app.register(autoload, { dir: join(dir, 'routes') })
+  const port = await listen(app)
+  t.match(await request(port, 'GET', '/api', [HOST]), { status: 200, headers: { 'x-frame-options': 'DENY' } })
+  t.equal((await request(port, 'GET', '/api', [['Host', 'evil.com']])).status, 403)
+})
+
+t.test('fastify start --prefix', async t => {
+  const file = join(t.testdir({}), 'app.mjs')
+  writeFileSync(file, `
+import mlflowSecurity from '${ROOT}dist/index.js'
+export default async function app (fastify, options) {
+  fastify.register(mlflowSecurity, options)
+  fastify.get('/', async () => 'ok')
+}`)
+  // fastify-cli takes 0 for no port at all.
+  const probe = createApp(t).app
+  const free = await listen(probe)
+  await probe.close()
+  const server = startNode(t, [
+    `${ROOT}node_modules/fastify-cli/cli.js`, 'start', file, '--address', '127.0.0.1', '--port', String(free), '--log-level', 'info', '--prefix', '/mlflow',
+    '--', '--allowed-hosts', 'mlflow.company.com'
+  ])
+  await says(server, /listening at [^"]*127\.0\.0\.1:(\d+)/)
+  t.match(await request(free, 'GET', '/mlflow', [HOST]), { status: 200, body: 'ok', headers: { 'x-frame-options': 'SAMEORIGIN' } })
+  t.equal((await request(free, 'GET', '/mlflow', [['Host', 'evil.com']])).status, 403)
+  t.equal((await request(free, 'GET', '/', [['Host', 'evil.com']])).status, 403, 'outside the prefix as well')
+  server.child.kill()
+  await ended(server)
+})

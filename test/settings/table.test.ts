@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { isDefaultList } from '../../lib/settings/defaults.js'
+import { resolveSettings } from '../../lib/settings/resolve.js'
+import { findMeant } from '../../lib/settings/spelling.js'
+import { nameOf, optionNames, settingOf } from '../../lib/settings/table.js'
+
+t.test('the docs table has each setting, with its variable and its flag', async t => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  for (const option of optionNames) {
+    const row = readme.split('\n').find(line => line.startsWith('| ') && line.includes(`| \`${option}\` |`)) ?? ''
+    const { variable, flag } = settingOf(option)
+    t.ok(row.includes(`\`${option}\``), `${option} has a row`)
+    if (variable !== undefined) t.ok(row.includes(`\`${variable}\``), `${option}: ${variable}`)
+    if (flag !== undefined) t.ok(row.includes(`\`--${flag}\``), `${option}: --${flag}`)
+  }
+})
+
+t.test('a setting without a value has the default of the table', async t => {
+  const resolved = resolveSettings({}, {})
+  for (const option of optionNames) t.strictSame(resolved[option], settingOf(option).default, option)
+})
+
+t.test('a list is the default one, or it is not', async t => {
+  t.equal(isDefaultList('corsAllowedOrigins', ['localhost:*']), true)
+  for (const entries of [[], ['localhost'], ['localhost:*', 'localhost:*']]) t.equal(isDefaultList('corsAllowedOrigins', entries), false, entries.join())
+})
+
+t.test('a setting is named by its option and its variable, and found by how people write it', async t => {
+  t.equal(nameOf('allowedHosts'), 'allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS)')
+  t.equal(nameOf('cors'), 'cors')
+  for (const written of ['allowed-host', 'ALLOWED_HOSTS', 'allowedhosts']) t.equal(findMeant(written, optionNames), 'allowedHosts', written)
+  t.equal(findMeant('hosts', optionNames), undefined)
+})
