@@ -1,17 +1,14 @@
 #!/usr/bin/env node
-import { inspect } from 'node:util'
-import { main } from './cli/main.js'
+// Old versions of Node have to get as far as the message: only what they know stands here, and nothing is imported before.
 
-/** What may be right another time: an address that cannot be listened on, for instance. */
-const FAILED = 1
-/** Wrong flags or settings. */
-const WRONG = 2
+/** As in package.json. */
+const OLDEST = { major: 20, minor: 19 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2))
-} catch (error) {
-  // One line that says what is wrong; a stack only where this program itself is.
-  const isCoded = error instanceof Error && 'code' in error
-  process.stderr.write(isCoded ? `fastify-mlflow-security: ${error.message}\n` : `${inspect(error)}\n`)
-  process.exit(error instanceof Error && 'syscall' in error ? FAILED : WRONG)
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+if (major < OLDEST.major || (major === OLDEST.major && minor < OLDEST.minor)) {
+  process.stderr.write(`fastify-mlflow-security: Node.js ${OLDEST.major}.${OLDEST.minor} or later is needed, and this is ${process.versions.node}. Install a newer one: https://nodejs.org\n`)
+  process.exit(2)
 }
+
+import('./cli/start.js').then(({ start }) => start(process.argv.slice(2)))
+export {}

@@ -13,14 +13,19 @@ import type { Flags } from './flags.js'
 export function checkArguments (args: string[], flags: Flags): void {
   const seen = new Set<string>()
   for (const token of parseArgs({ args, options: flags, strict: false, tokens: true }).tokens) {
-    if (token.kind === 'option-terminator') continue
-    if (token.kind === 'positional') throw new UsageError(`Unexpected ${quote(token.value)}. ${SEE_HELP}`)
+    if (token.kind !== 'option') throw new UsageError(`Unexpected ${quote(String(args[token.index]))}. ${SEE_HELP}`)
     checkFlag(token, flags, seen)
     seen.add(token.name)
   }
 }
 
 const SEE_HELP = 'See --help.'
+
+/** What stands behind the first `--` is another command. */
+export function splitCommand (args: readonly string[]): [own: string[], command: string[] | undefined] {
+  const at = args.indexOf('--')
+  return at === -1 ? [[...args], undefined] : [args.slice(0, at), args.slice(at + 1)]
+}
 
 interface Token { readonly name: string, readonly rawName: string, readonly value: string | undefined }
 

@@ -52,7 +52,23 @@ export const gatewayFlags = {
   key: { type: 'string', value: 'FILE', help: 'The key of the certificate, in PEM' },
   'upstream-ca': { type: 'string', value: 'FILE', help: 'Certificates in PEM to trust where the upstream is https' },
   'upstream-timeout': {
-    type: 'string', value: 'SECONDS', help: 'How long an answer may take to begin; bodies take what they take', byDefault: 'no limit'
+    type: 'string', value: 'SECONDS', help: 'Seconds to the first byte of an answer. Bodies have no limit.', byDefault: 'no limit'
+  },
+  'keep-alive-timeout': {
+    type: 'string',
+    value: 'SECONDS',
+    help: 'How long an idle connection is kept. A load balancer in front must give up sooner.',
+    byDefault: '72'
+  },
+  'max-header-size': { type: 'string', value: 'BYTES', help: 'The most that the headers of a request may have', byDefault: '16384' },
+  'drain-delay': {
+    type: 'string',
+    value: 'SECONDS',
+    help: 'On SIGTERM, how long the health paths answer 503 while everything else is served, so that a balancer looks elsewhere',
+    byDefault: '0'
+  },
+  'shutdown-timeout': {
+    type: 'string', value: 'SECONDS', help: 'After that, how long running requests may take before they are cut off', byDefault: '20'
   },
   metrics: { type: 'string', value: '[ADDRESS:]PORT', help: 'Serve figures for Prometheus there, at /metrics', byDefault: 'off' },
   'log-level': { type: 'string', value: 'LEVEL', help: 'trace, debug, info, warn, error, fatal or silent', byDefault: 'info' }

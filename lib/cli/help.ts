@@ -7,6 +7,7 @@ const INDENT = ' '.repeat(6)
 /** @returns the help page, at most 100 columns wide */
 export function help (): string {
   return `Usage: fastify-mlflow-security --upstream URL [flags]
+       fastify-mlflow-security [flags] -- mlflow server […]
        fastify-mlflow-security check [the same flags] --host-header VALUE [--origin VALUE] […]
 
 Protects an MLflow server against DNS rebinding, cross-origin requests and clickjacking: a gateway
@@ -23,6 +24,10 @@ ${describe(gatewayFlags)}
 
 ${describe(aboutFlags)}
 
+-- COMMAND: starts the MLflow server as well, on a free port of this machine, and ends it with the
+gateway. mlflow server and mlflow ui get their --host and --port appended. Any other command says
+by {port} where the port goes: -- python -m mlflow server --host 127.0.0.1 --port {port}
+
 check: would this request pass? Prints the verdict, the rule and the fix, and exits with 0
 (allowed), 1 (refused) or 2 (wrong flags).
 
@@ -33,6 +38,10 @@ Examples:
   An MLflow server on this machine, for the people of a company:
       fastify-mlflow-security --upstream http://127.0.0.1:5000 --host 0.0.0.0 \\
         --allowed-hosts mlflow.company.com
+
+  The same with one command, where MLflow is installed:
+      fastify-mlflow-security --host 0.0.0.0 --allowed-hosts mlflow.company.com \\
+        -- mlflow server --backend-store-uri sqlite:///mlflow.db
 
   A web app that calls it with credentials, and a notebook that embeds it:
       fastify-mlflow-security --upstream http://127.0.0.1:5000 \\

@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { UsageError } from './usage-error.js'
-import { checkArguments } from './arguments.js'
+import { checkArguments, splitCommand } from './arguments.js'
+import { besideChild, parseChild } from './child/command.js'
 import { checkFlags, serveFlags } from './flags.js'
 import { help } from './help.js'
-import { loggerOptions } from './logger.js'
+import { logOptions, parseLevel } from './logger.js'
 import { serveOptions } from './options.js'
+import { openOutputs } from './outputs.js'
+import { UsageError } from './usage-error.js'
 
 type Print = (text: string) => void
 
@@ -16,9 +18,9 @@ const REFUSED = 1
  *
  * @param args - what stands after the command's name
  * @param print - takes what is for the standard output
- * @returns the exit code, for a gateway that of a start that has succeeded
- * @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_MISSING_DEPENDENCY, and what
- *   `listen` throws
+ * @returns the exit code, for a gateway when it has ended
+ * @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_MISSING_DEPENDENCY,
+ *   FST_MLFLOW_SECURITY_CANNOT_LISTEN
  */
 export async function main (args: string[], print: Print = text => { process.stdout.write(text) }): Promise<number> {
   const [command, ...rest] = args
@@ -26,22 +28,31 @@ export async function main (args: string[], print: Print = text => { process.std
 }
 
 async function runGateway (args: string[], print: Print): Promise<number> {
-  checkArguments(args, serveFlags)
-  const { values } = parseArgs({ args, options: serveFlags })
+  const [own, command] = splitCommand(args)
+  checkArguments(own, serveFlags)
+  const { values } = parseArgs({ args: own, options: serveFlags })
   if (printAbout(values, print)) return 0
-  const { options, listen, metrics } = serveOptions(values, loggerOptions(values['log-level'], process.stdout.isTTY))
-  const { serve } = await import('./serve.js')
-  await serve(options, listen, metrics)
-  return 0
+  const child = command === undefined ? undefined : parseChild(command, process.env)
+  const outputs = await openOutputs()
+  const log = logOptions(parseLevel(values['log-level']), outputs.format)
+  const settings = serveOptions(child === undefined ? values : besideChild(values, child), log)
+  const { run } = await import('./run.js')
+  const { runWithChild } = await import('./child/run.js')
+  const code = child === undefined ? await run(settings, outputs) : await runWithChild(settings, child, outputs)
+  await Promise.all([outputs.log.finish(), outputs.errors.finish()])
+  return code
 }
 
 async function runCheck (args: string[], print: Print): Promise<number> {
-  checkArguments(args, checkFlags)
-  const { values } = parseArgs({ args, options: checkFlags })
+  const [own, command] = splitCommand(args)
+  checkArguments(own, checkFlags)
+  const { values } = parseArgs({ args: own, options: checkFlags })
   if (printAbout(values, print)) return 0
   const host = values['host-header']
   if (host === undefined) throw new UsageError("check needs --host-header VALUE; '' stands for a request without one. See --help.")
-  const { options } = serveOptions(values, loggerOptions(values['log-level'], false))
+  parseLevel(values['log-level'])
+  const settings = command === undefined ? values : { ...values, ...besideChild(values, parseChild(command, process.env)) }
+  const { options } = serveOptions(settings, { logger: false })
   const { check, inWords } = await import('./check.js')
   const answer = await check(options, {
     host,

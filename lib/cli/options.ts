@@ -1,19 +1,21 @@
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
-import { createSecureContext } from 'node:tls'
-import type { FastifyServerOptions } from 'fastify'
 import { MAX_PORT, NO_PORT, parseAuthority } from '../grammar/authority.js'
 import { UsageError } from './usage-error.js'
 import type { GatewayOptions } from '../gateway.js'
+import { resolvePrefix } from '../gateway/options.js'
+import { routePattern } from '../gateway/pattern.js'
 import { quote } from '../grammar/quote.js'
 import { optionNames, settingOf } from '../settings/table.js'
+import { readCertificate, readPem, verifyPem } from './certificates.js'
+import type { CertificateFiles } from './certificates.js'
 
 /** What `util.parseArgs` makes of the flags. Those of the settings come from the table, and have no types of their own. */
 interface GatewayValues {
   readonly [flag: string]: unknown
   readonly upstream?: string | undefined
   readonly 'static-prefix'?: string | undefined
+  readonly 'health-routes'?: string[] | undefined
   readonly 'trust-proxy'?: string[] | undefined
   readonly cert?: string | undefined
   readonly key?: string | undefined
@@ -22,7 +24,18 @@ interface GatewayValues {
   readonly host?: string | undefined
   readonly port?: string | undefined
   readonly metrics?: string | undefined
+  readonly 'keep-alive-timeout'?: string | undefined
+  readonly 'max-header-size'?: string | undefined
+  readonly 'drain-delay'?: string | undefined
+  readonly 'shutdown-timeout'?: string | undefined
 }
+
+/** Seconds; longer than the 60 s for which most balancers keep a connection. */
+const KEEP_ALIVE = 72
+/** Seconds; Kubernetes kills after 30. */
+const SHUTDOWN = 20
+/** Bytes; Node's own default is 16 KiB. */
+const HEADER_SIZES = { least: 4096, most: 1 << 20 }
 
 const TRUSTED = 'It takes addresses and ranges: 127.0.0.1, 10.0.0.0/8, loopback.'
 
@@ -37,33 +50,65 @@ export function settingOptions (values: Readonly<Record<string, unknown>>): obje
   }))
 }
 
+/** Health routes are named as MLflow has them, and stand below its prefix. */
+function belowPrefix (lists: readonly string[], staticPrefix: string | undefined): string[] {
+  const prefix = resolvePrefix(staticPrefix)
+  const routes = lists.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
+  const wrong = routes.find(route => !/^\/[!-~]*$/.test(route))
+  if (wrong !== undefined) throw new UsageError(`--health-routes: ${quote(wrong)} is no path. Allowed: paths that begin with a slash, below --static-prefix: /health,/version.`)
+  return routes.map(route => route.startsWith(`${prefix}/`) ? route.slice(prefix.length) : route).map(route => routePattern(prefix) + route)
+}
+
 /** What the gateway is started with. */
 export interface ServeOptions {
   readonly options: GatewayOptions
   readonly listen: ListenAddress
   /** Where the figures for Prometheus are to be served, if they are. */
   readonly metrics: ListenAddress | undefined
+  /** Where the certificate has come from, to be read again. */
+  readonly certificate: CertificateFiles | undefined
+  /** Milliseconds for which the health routes say 503 before anything else ends. */
+  readonly drainDelay: number
+  /** Milliseconds for what still runs after that. */
+  readonly shutdownTimeout: number
 }
 
-/** @throws FST_MLFLOW_SECURITY_USAGE */
-export function serveOptions (values: GatewayValues, logger: NonNullable<FastifyServerOptions['logger']>): ServeOptions {
+type FastifyOptions = NonNullable<GatewayOptions['fastify']>
+
+/**
+ * @param log - Fastify's options for the log
+ * @throws FST_MLFLOW_SECURITY_USAGE
+ */
+export function serveOptions (values: GatewayValues, log: FastifyOptions): ServeOptions {
+  const certificate = certificateFiles(values)
   return {
-    options: gatewayOptions(values, logger),
+    options: gatewayOptions(values, certificate, log),
+    certificate,
+    drainDelay: milliseconds('drain-delay', values['drain-delay'], 0),
+    shutdownTimeout: milliseconds('shutdown-timeout', values['shutdown-timeout'], SHUTDOWN),
     listen: { host: parseHost('host', values.host ?? '127.0.0.1'), port: parsePort('port', values.port ?? '8080') },
     metrics: values.metrics === undefined ? undefined : metricsAddress(values.metrics)
   }
 }
 
-function gatewayOptions (values: GatewayValues, logger: NonNullable<FastifyServerOptions['logger']>): GatewayOptions {
+function gatewayOptions (values: GatewayValues, certificate: CertificateFiles | undefined, log: FastifyOptions): GatewayOptions {
   const trustProxy = readTrustProxy(values['trust-proxy'])
+  const routes = values['health-routes']
+  const maxHeaderSize = headerSize(values['max-header-size'])
   return {
     ...settingOptions(values),
+    ...(routes === undefined ? {} : { healthRoutes: belowPrefix(routes, values['static-prefix']) }),
     upstream: values.upstream,
     staticPrefix: values['static-prefix'],
     upstreamTimeout: numberOf('upstream-timeout', values['upstream-timeout']),
     upstreamCa: values['upstream-ca'] === undefined ? undefined : readCa(values['upstream-ca']),
-    tls: readTls(values),
-    fastify: { logger, ...(trustProxy === undefined ? {} : { trustProxy }) }
+    tls: certificate === undefined ? undefined : readCertificate(certificate),
+    fastify: {
+      ...log,
+      keepAliveTimeout: milliseconds('keep-alive-timeout', values['keep-alive-timeout'], KEEP_ALIVE),
+      ...(maxHeaderSize === undefined ? {} : { http: { maxHeaderSize } }),
+      ...(trustProxy === undefined ? {} : { trustProxy })
+    }
   }
 }
 
@@ -82,35 +127,30 @@ function numberOf (flag: string, value: string | undefined): number | undefined 
   return Number(value)
 }
 
-function readTls ({ cert, key }: GatewayValues): GatewayOptions['tls'] {
+/** At most a day: timers of Node end at 24 days, and nobody waits for so long. */
+function milliseconds (flag: string, value: string | undefined, byDefault: number): number {
+  const seconds = numberOf(flag, value) ?? byDefault
+  if (seconds > 86400) throw new UsageError(`--${flag}: ${quote(String(value))} is too long. Allowed: seconds, at most 86400.`)
+  return Math.ceil(seconds * 1000)
+}
+
+function headerSize (value: string | undefined): number | undefined {
+  if (value === undefined) return undefined
+  const size = Number(value)
+  if (/^\d+$/.test(value) && size >= HEADER_SIZES.least && size <= HEADER_SIZES.most) return size
+  throw new UsageError(`--max-header-size: ${quote(value)} is not allowed. Allowed: bytes, ${HEADER_SIZES.least} to ${HEADER_SIZES.most}.`)
+}
+
+function certificateFiles ({ cert, key }: GatewayValues): CertificateFiles | undefined {
   if (cert === undefined && key === undefined) return undefined
   if (cert === undefined || key === undefined) throw new UsageError('--cert and --key belong together: give both.')
-  const tls = { cert: read('cert', cert), key: read('key', key) }
-  verify('--cert and --key', () => createSecureContext(tls))
-  return tls
+  return { cert, key }
 }
 
 function readCa (file: string): Buffer {
-  const ca = read('upstream-ca', file)
-  verify('--upstream-ca', () => new X509Certificate(ca))
+  const ca = readPem('upstream-ca', file)
+  verifyPem('--upstream-ca', 'a certificate', () => new X509Certificate(ca))
   return ca
-}
-
-function read (flag: string, file: string): Buffer {
-  try {
-    return readFileSync(file)
-  } catch (error) {
-    throw new UsageError(`--${flag}: ${quote(file)} cannot be read: ${String(error).replace(/^Error: /, '')}`)
-  }
-}
-
-/** What is wrong with a certificate is said at start, not at the first connection. */
-function verify (flags: string, use: () => unknown): void {
-  try {
-    use()
-  } catch (error) {
-    throw new UsageError(`${flags}: no such PEM: ${String(error).replace(/^Error: /, '')}`)
-  }
 }
 
 /**

@@ -1,38 +1,91 @@
-import { createGateway } from '../gateway.js'
-import type { GatewayOptions } from '../gateway.js'
+import type { FastifyInstance } from 'fastify'
+import { adviseOnProxy } from '../gateway/advice.js'
+import { addAvailability } from '../gateway/availability.js'
+import type { Availability } from '../gateway/availability.js'
+import { trackConnections } from '../gateway/drain.js'
+import type { Connections } from '../gateway/drain.js'
 import { addMetrics, createMetricsServer } from '../gateway/metrics.js'
-import { loadOptional } from '../gateway/optional.js'
 import { resolveGatewayOptions } from '../gateway/options.js'
+import type { Upstream } from '../gateway/options.js'
+import { createGateway } from '../gateway.js'
+import { explainListen } from './failures.js'
+import type { ListenFlags } from './failures.js'
 import { refuseLoop } from './loop.js'
-import type { ListenAddress } from './options.js'
+import type { ListenAddress, ServeOptions } from './options.js'
 import { announceReach } from './reach.js'
+import { addRequestLog } from './request-log.js'
 
-/** Requests that are still running when the process is told to end may take this long, in milliseconds. */
-const GRACE = 30_000
+/** A gateway that listens, with the server of its figures where one is wanted. */
+export interface Running {
+  readonly gateway: FastifyInstance
+  readonly upstream: Upstream
+  /** Where it listens. */
+  readonly port: number
+  readonly availability: Availability
+  /**
+   * Ends it without failing a request.
+   *
+   * @param delay - milliseconds for which its health routes say 503 first
+   * @param timeout - milliseconds for what runs then
+   */
+  end (delay: number, timeout: number): Promise<void>
+}
 
 /**
- * Starts the gateway, and the server of its figures where one is wanted; both end with the process.
+ * Starts the gateway.
  *
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_MISSING_DEPENDENCY
+ * @param dropped - how many lines the log has lost
+ * @param state - `starting` where the MLflow server is not there yet
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_CANNOT_LISTEN,
+ *   FST_MLFLOW_SECURITY_MISSING_DEPENDENCY
  */
-export async function serve (options: GatewayOptions, listen: ListenAddress, metrics: ListenAddress | undefined): Promise<void> {
-  const { default: closeWithGrace } = await loadOptional('close-with-grace', () => import('close-with-grace'))
+export async function serve (
+  { options, listen, metrics }: ServeOptions, dropped: () => number, state: Availability['state'] = 'serving'
+): Promise<Running> {
   const { upstream } = resolveGatewayOptions(options, process.env)
   refuseLoop(upstream.origin, listen)
 
   const gateway = createGateway(options)
-  const registry = metrics === undefined ? undefined : await addMetrics(gateway)
-  await gateway.ready()
-  const figures = registry === undefined ? undefined : createMetricsServer(registry, gateway.mlflowSecurity.settings)
-
-  closeWithGrace({ delay: GRACE, logger: gateway.log }, async ({ err }) => {
-    if (err !== undefined) gateway.log.fatal(err)
-    await Promise.all([gateway.close(), figures?.close()])
-  })
-  if (metrics !== undefined && figures !== undefined) {
-    await figures.listen({ ...metrics })
-    gateway.log.info(`Figures for Prometheus: ${figures.listeningOrigin}/metrics`)
-  }
-  await gateway.listen({ ...listen, listenTextResolver: address => `Protecting ${upstream.origin}${upstream.path} at ${address}` })
+  const connections = trackConnections(gateway.server)
+  addRequestLog(gateway)
+  adviseOnProxy(gateway)
+  const availability = addAvailability(gateway)
+  availability.state = state
+  const figures = metrics === undefined ? undefined : await serveFigures(gateway, metrics, dropped)
+  await listenAt(gateway, listen, { host: '--host', port: '--port' }, address => `Protecting ${upstream.origin}${upstream.path} at ${address}`)
   announceReach(gateway, options)
+  const address = gateway.server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : listen.port
+  return { gateway, upstream, port, availability, end: end(gateway, figures, connections, availability) }
+}
+
+async function serveFigures (gateway: FastifyInstance, address: ListenAddress, dropped: () => number): Promise<FastifyInstance> {
+  const registry = await addMetrics(gateway, dropped)
+  await gateway.ready()
+  const figures = createMetricsServer(registry, gateway.mlflowSecurity.settings)
+  await listenAt(figures, address, { host: '--metrics', port: '--metrics' }, text => text)
+  gateway.log.info(`Figures for Prometheus: ${figures.listeningOrigin}/metrics`)
+  return figures
+}
+
+/** One address: for `localhost` Fastify would start a second server, which nothing here would see. */
+async function listenAt (
+  app: FastifyInstance, { host, port }: ListenAddress, flags: ListenFlags, listenTextResolver: (address: string) => string
+): Promise<void> {
+  try {
+    await app.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port, listenTextResolver })
+  } catch (error) {
+    throw explainListen(error, { host, port }, flags)
+  }
+}
+
+function end (
+  gateway: FastifyInstance, figures: FastifyInstance | undefined, connections: Connections, availability: Availability
+): Running['end'] {
+  return async (delay, timeout) => {
+    availability.state = 'draining'
+    if (delay > 0) await new Promise(resolve => { setTimeout(resolve, delay) })
+    await connections.drain(timeout)
+    await Promise.all([gateway.close(), figures?.close()])
+  }
 }

@@ -15,5 +15,10 @@ export const CodedTransferError = gatewayError('FST_MLFLOW_SECURITY_CODED_TRANSF
   'A Transfer-Encoding other than "chunked" cannot be passed on. Say how a body is compressed by Content-Encoding.', 501)
 export const DoubledHostError = gatewayError('FST_MLFLOW_SECURITY_DOUBLED_HOST', 'The request has two Host headers, of which nobody knows which one counts.', 400)
 
+export const StartingError = gatewayError('FST_MLFLOW_SECURITY_STARTING',
+  'The MLflow server behind this gateway is starting. Try again in a few seconds.', 503)
+export const DrainingError = gatewayError('FST_MLFLOW_SECURITY_DRAINING',
+  'This gateway is about to end (SIGTERM, --drain-delay). Send new requests to another one.', 503)
+
 export const GatewayNotLastError = createError<[string]>('FST_MLFLOW_SECURITY_GATEWAY_NOT_LAST', '%s', 500)
 export const MissingDependencyError = createError<[string]>('FST_MLFLOW_SECURITY_MISSING_DEPENDENCY', '%s', 500)

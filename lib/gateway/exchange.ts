@@ -22,6 +22,8 @@ export interface Way extends RequestRules, AnswerRules {
   readonly client: UpstreamClient
   /** Milliseconds for the answer to an upgrade, which has no other limit where the upstream has none. */
   readonly upgradeTimeout: number
+  /** Takes what an upstream says with a 403. */
+  advise (body: Uint8Array): void
 }
 
 type Controller = Dispatcher.DispatchController
@@ -122,6 +124,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData (controller: Controller, chunk: Buffer): void {
     if (this.#isOver) return
+    if (this.#head?.status === 403) this.#way.advise(chunk)
     if (this.#head !== undefined && !this.#isFlushed && this.#held === undefined) { this.#held = chunk; return }
     this.#flush()
     if (!this.#reply.raw.write(chunk)) this.#wait(controller)

@@ -12,9 +12,10 @@ import type { Refusal, Settings } from '../../types/index.js'
  * Counts what a gateway does, for Prometheus.
  *
  * @param gateway - before it is ready
+ * @param dropped - how many lines the log has lost so far
  * @throws FST_MLFLOW_SECURITY_MISSING_DEPENDENCY
  */
-export async function addMetrics (gateway: FastifyInstance): Promise<Registry> {
+export async function addMetrics (gateway: FastifyInstance, dropped: () => number = () => 0): Promise<Registry> {
   const { Counter, Histogram, Registry, collectDefaultMetrics } = await loadOptional('prom-client', () => import('prom-client'))
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
@@ -32,6 +33,12 @@ export async function addMetrics (gateway: FastifyInstance): Promise<Registry> {
     help: 'Seconds until the MLflow server began its answer',
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
     registers: [registry]
+  })
+  const lost = new Counter({
+    name: 'mlflow_gateway_log_lines_dropped_total',
+    help: 'Lines of the log that could not be written: a full disk, a pipe that is closed or that nobody reads',
+    registers: [registry],
+    collect () { lost.reset(); lost.inc(dropped()) }
   })
 
   const asked = new WeakMap<FastifyRequest, () => number>()

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest,
 import { createFrameAncestorsEditor } from '../http/content-security-policy.js'
 import { compileFrameAncestors } from '../rules/frame-ancestors.js'
 import mlflowSecurity from '../index.js'
+import { createRefusalAdvice } from './advice.js'
 import { createClient } from './client.js'
 import { AmbiguousPathError, CodedTransferError, DoubledHostError, LoopError } from './errors.js'
 import { Exchange } from './exchange.js'
@@ -45,7 +46,8 @@ const mlflowGateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, opti
   })
 }
 
-async function createWay ({ server, mlflowSecurity: { settings } }: FastifyInstance, { upstream }: GatewaySettings): Promise<Way> {
+async function createWay (app: FastifyInstance, { upstream }: GatewaySettings): Promise<Way> {
+  const { server, mlflowSecurity: { settings } } = app
   const limit = 'maxHeaderSize' in server && typeof server.maxHeaderSize === 'number' ? server.maxHeaderSize : maxHeaderSize
   const { directive } = compileFrameAncestors(settings.frameAncestors)
   return {
@@ -55,7 +57,8 @@ async function createWay ({ server, mlflowSecurity: { settings } }: FastifyInsta
     replaces: !settings.disableSecurityMiddleware,
     ancestors: directive === undefined || settings.disableSecurityMiddleware ? undefined : createFrameAncestorsEditor(directive),
     upgradeTimeout: UPGRADE_TIMEOUT,
-    client: await createClient(upstream, limit)
+    client: await createClient(upstream, limit),
+    advise: createRefusalAdvice(app, upstream.host, settings.disableSecurityMiddleware)
   }
 }
 

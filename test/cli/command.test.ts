@@ -23,8 +23,10 @@ t.test('a wrong flag or setting is one line on standard error, and an exit code'
     [['--bogus'], 2, /^fastify-mlflow-security: Unknown flag --bogus\. See --help\.\n$/],
     [[...up, '--allowed-hosts', 'https://a'], 2, /^fastify-mlflow-security: allowedHosts [^\n]*\n$/],
     // What may be right another time is no wrong setting: systemd tries again.
-    [[...up, '--port', takenPort], 1, /^fastify-mlflow-security: listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+\n$/],
-    [[...up, '--port', '0', '--metrics', takenPort], 1, /^fastify-mlflow-security: listen EADDRINUSE: [^\n]*\n$/]
+    [[...up, '--port', takenPort], 1, /^fastify-mlflow-security: --port: 127\.0\.0\.1:\d+ is taken by another program\. Choose another port, or end that program\.\n$/],
+    [[...up, '--port', '0', '--metrics', takenPort], 1, /^fastify-mlflow-security: --metrics: 127\.0\.0\.1:\d+ is taken by another program\.[^\n]*\n$/],
+    [[...up, '--port', '0', '--host', '192.0.2.1'], 1, /^fastify-mlflow-security: --host: 192\.0\.2\.1 is no address of this machine\. [^\n]*\n$/],
+    [[...up, '--port', '0', '--host', 'no-such-name.invalid'], 1, /^fastify-mlflow-security: --host: the name "no-such-name\.invalid" does not resolve[^\n]*\n$/]
   ] as const) {
     const { code, out, err } = await run(t, args)
     t.match(err, message)
@@ -69,7 +71,7 @@ t.test('open WebSockets do not keep it from ending', async t => {
   const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   await once(sockets, 'listening')
   t.teardown(() => sockets.close())
-  const { child, port } = await listening(t, ['--upstream', `http://127.0.0.1:${(sockets.address() as AddressInfo).port}`])
+  const { child, port } = await listening(t, ['--upstream', `http://127.0.0.1:${(sockets.address() as AddressInfo).port}`, '--shutdown-timeout', '0.5'])
   const socket = new WebSocket(`ws://127.0.0.1:${port}/`)
   await once(socket, 'open')
   child.kill('SIGTERM')
@@ -155,7 +157,7 @@ t.test('--metrics serves figures on a port of its own, protected as well', async
 })
 
 t.test('a package that is missing is named with the line that installs it', async t => {
-  for (const name of ['undici', 'close-with-grace', 'prom-client']) {
+  for (const name of ['undici', 'prom-client']) {
     const { code, err } = await run(t, ['--upstream', 'http://127.0.0.1:1', '--port', '0', '--metrics', '0'], {}, ['--import', `${WITHOUT}?${name}`])
     t.equal(err, `fastify-mlflow-security: The gateway needs ${name}, which is not installed: npm install ${name} (all that it needs: npm install --include=optional)\n`)
     t.equal(code, 2)
@@ -163,7 +165,7 @@ t.test('a package that is missing is named with the line that installs it', asyn
 })
 
 t.test('what is wrong with the program itself shows its stack', async t => {
-  const { code, err } = await run(t, ['--upstream', 'http://127.0.0.1:1'], {}, ['--import', `${WITHOUT}?close-with-grace&broken`])
+  const { code, err } = await run(t, ['--upstream', 'http://127.0.0.1:1'], {}, ['--import', `${WITHOUT}?undici&broken`])
   t.match(err, /^Error: broken\n +at /)
   t.equal(code, 2)
 })

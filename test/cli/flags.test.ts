@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import t from 'tap'
 import { checkFlags, serveFlags } from '../../lib/cli/flags.js'
 import { help } from '../../lib/cli/help.js'
-import { loggerOptions } from '../../lib/cli/logger.js'
+import { loadPretty, logOptions, parseLevel, withoutRequests } from '../../lib/cli/logger.js'
 import { refuseLoop } from '../../lib/cli/loop.js'
 import { main } from '../../lib/cli/main.js'
 import { serveOptions } from '../../lib/cli/options.js'
@@ -29,7 +29,19 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [['-p', '80'], /^Unknown flag -p\. See --help\.$/],
     [['--__proto__', '80'], /^Unknown flag --__proto__\./],
     [[...up, 'serve'], /^Unexpected "serve"\. See --help\.$/],
-    [[...up, '--', 'serve'], /^Unexpected "serve"\./],
+    [['serve'], /^Unexpected "serve"\. See --help\.$/],
+    [[...up, '--', 'mlflow', 'server'], /^--upstream http:\/\/127\.0\.0\.1:1 and -- mlflow do not go together: /],
+    [['--'], /^No command stands behind --\. Give one: -- mlflow server\.$/],
+    [['check', '--host-header', 'a', '--', 'serve'], /^"serve" does not say where the port goes: write \{port\} there/],
+    [['--static-prefix', '/a', '--', 'mlflow', 'server', '--static-prefix', '/b'], /^--static-prefix: mlflow has "\/b", and the gateway "\/a"\. Leave the gateway's out\.$/],
+    [[...up, '--drain-delay', 'x'], /^--drain-delay: "x" is no number of seconds\.$/],
+    [[...up, '--shutdown-timeout', '86401'], /^--shutdown-timeout: "86401" is too long\. Allowed: seconds, at most 86400\.$/],
+    [[...up, '--keep-alive-timeout', ''], /^--keep-alive-timeout: "" is no number of seconds\.$/],
+    [[...up, '--max-header-size', '4095'], /^--max-header-size: "4095" is not allowed\. Allowed: bytes, 4096 to 1048576\.$/],
+    [[...up, '--max-header-size', '1048577'], /^--max-header-size: "1048577" is not allowed/],
+    [[...up, '--max-header-size', '16k'], /^--max-header-size: "16k" is not allowed/],
+    [[...up, '--health-routes', 'health'], /^--health-routes: "health" is no path\. Allowed: paths that begin with a slash, below --static-prefix/],
+    [[...up, '--health-routes', '/he lth'], /^--health-routes: "\/he lth" is no path/],
     [['--upstream'], /^--upstream needs a value: --upstream URL\. See --help\.$/],
     [['--upstream', '--port', '80'], /^--upstream needs a value/],
     [[...up, '--report-only=yes'], /^--report-only takes no value, and "yes" is one\./],
@@ -54,8 +66,8 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [[...up, '--key', join(folder, 'key')], /^--cert and --key belong together/],
     [[...up, '--cert', join(folder, 'none'), '--key', join(folder, 'key')], /^--cert: ".*none" cannot be read: ENOENT/],
     [[...up, '--cert', join(folder, 'cert'), '--key', join(folder, 'none')], /^--key: ".*none" cannot be read: ENOENT/],
-    [[...up, '--cert', join(folder, 'text'), '--key', join(folder, 'key')], /^--cert and --key: no such PEM: error:/],
-    [[...up, '--upstream-ca', join(folder, 'text')], /^--upstream-ca: no such PEM: error:/],
+    [[...up, '--cert', join(folder, 'text'), '--key', join(folder, 'key')], /^--cert and --key: this is not a certificate and its key in PEM, the text form that begins with -----BEGIN: error:/],
+    [[...up, '--upstream-ca', join(folder, 'text')], /^--upstream-ca: this is not a certificate in PEM, the text form that begins with -----BEGIN: error:/],
     [[...up, '--allowed-hosts', 'https://a'], /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): "https:\/\/a" is a URL/],
     [[...up, '--allowed-hosts', ''], /^allowedHosts.* is an empty list/],
     [[...up, '--x-frame-options', 'ALLOWALL'], /^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS, --x-frame-options\): "ALLOWALL" is not allowed/],
@@ -93,7 +105,7 @@ t.test('an upstream that is the gateway itself is told from one elsewhere', asyn
 })
 
 t.test('what flags become', async t => {
-  const serve = (...args: string[]) => serveOptions(parseArgs({ args, options: serveFlags }).values, false)
+  const serve = (...args: string[]) => serveOptions(parseArgs({ args, options: serveFlags }).values, { logger: false })
   t.match(serve(), { listen: { host: '127.0.0.1', port: 8080 }, metrics: undefined })
   t.strictSame(serve().options, {
     upstream: undefined,
@@ -101,12 +113,21 @@ t.test('what flags become', async t => {
     upstreamTimeout: undefined,
     upstreamCa: undefined,
     tls: undefined,
-    fastify: { logger: false }
+    fastify: { logger: false, keepAliveTimeout: 72_000 }
   })
+  t.match(serve(), { certificate: undefined, drainDelay: 0, shutdownTimeout: 20_000 })
+  t.match(serve('--drain-delay', '1.5', '--shutdown-timeout', '0'), { drainDelay: 1500, shutdownTimeout: 0 })
+  t.match(serve('--keep-alive-timeout', '5', '--max-header-size', '65536').options.fastify, { keepAliveTimeout: 5000, http: { maxHeaderSize: 65536 } })
+  for (const [args, routes] of [
+    [['--health-routes', '/ready, /live'], ['/ready', '/live']],
+    [['--health-routes', '/a', '--health-routes', '/b,'], ['/a', '/b']],
+    [['--health-routes', ''], []],
+    [['--health-routes', '/health,/ml/version,/mlx', '--static-prefix', '/ml'], ['/ml/health', '/ml/version', '/ml/mlx']]
+  ] as const) t.strictSame(serve(...args).options.healthRoutes, routes)
   t.match(serve('--cors-allowed-origins', 'https://a', '--disable-security-middleware', '--x-frame-options', 'DENY').options, {
     corsAllowedOrigins: ['https://a'], disableSecurityMiddleware: true, xFrameOptions: 'DENY'
   })
-  t.strictSame(serve('--trust-proxy', '10.0.0.1', '--trust-proxy', '127.0.0.0/8,loopback').options.fastify, { logger: false, trustProxy: '10.0.0.1,127.0.0.0/8,loopback' })
+  t.strictSame(serve('--trust-proxy', '10.0.0.1', '--trust-proxy', '127.0.0.0/8,loopback').options.fastify, { logger: false, trustProxy: '10.0.0.1,127.0.0.0/8,loopback', keepAliveTimeout: 72_000 })
   for (const [text, seconds] of [['0', 0], ['1.25', 1.25], ['60', 60]] as const) t.equal(serve('--upstream-timeout', text).options.upstreamTimeout, seconds)
   for (const text of ['x1', '1.', '.5', '1.x', '1x']) t.throws(() => serve('--upstream-timeout', text), { code: 'FST_MLFLOW_SECURITY_USAGE' }, text)
   for (const [text, port] of [['0', 0], ['65535', 65535]] as const) t.equal(serve('--port', text).listen.port, port)
@@ -132,9 +153,16 @@ t.test('--help and --version', async t => {
   for (const line of help().split('\n')) t.ok(line.length <= 100, line)
 })
 
-t.test('readable lines on a terminal, JSON lines elsewhere', async t => {
-  t.strictSame(loggerOptions(undefined, true), {
-    level: 'info', transport: { target: 'pino-pretty', options: { translateTime: 'HH:MM:ss', ignore: 'pid,hostname' } }
-  })
-  for (const level of ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']) t.strictSame(loggerOptions(level, false), { level })
+t.test('what is logged, and how', async t => {
+  for (const level of ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']) t.equal(parseLevel(level), level)
+  t.equal(parseLevel(), 'info')
+  t.match(logOptions('warn', () => {}), { logger: { level: 'warn' }, logController: { disableRequestLogging: true } })
+  t.strictSame(withoutRequests({}), { disableRequestLogging: true }, 'older versions of Fastify')
+})
+
+t.test('readable lines for a terminal', async t => {
+  const pretty = await loadPretty()
+  t.match(pretty?.('{"level":30,"time":0,"pid":1,"hostname":"h","method":"GET","url":"/x","msg":"request completed"}\n'), /^\[.*\d\d:\d\d:00.*\] .*INFO.*: .*GET \/x: request completed.*\n$/)
+  t.match(pretty?.('{"level":40,"time":0,"msg":"careful"}\n'), /WARN.*: .*careful/)
+  t.notMatch(pretty?.('{"level":40,"time":0,"pid":1,"msg":"careful"}\n'), 'pid')
 })

@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import t from 'tap'
 import type { Test } from 'tap'
-import { checkArguments } from '../../lib/cli/arguments.js'
+import { checkArguments, splitCommand } from '../../lib/cli/arguments.js'
+import { parseChild } from '../../lib/cli/child/command.js'
 import { checkFlags, serveFlags } from '../../lib/cli/flags.js'
 import { serveOptions } from '../../lib/cli/options.js'
 import { createGateway } from '../../lib/gateway.js'
@@ -17,7 +19,9 @@ const HOST = ['Host', 'localhost'] as const
 t.test('every command line of the documentation and of the deployments is one that the command takes', async t => {
   const lines = commandLines()
   t.ok(lines.length >= 7, `${lines.length} of them`)
-  for (const { where, args, environment } of lines) {
+  for (const { where, args: all, environment } of lines) {
+    const [args, command] = splitCommand(all)
+    if (command !== undefined) t.doesNotThrow(() => parseChild(command, {}), where)
     if (args[0] === 'check') {
       t.doesNotThrow(() => checkArguments(args.slice(1), checkFlags), where)
       continue
@@ -27,7 +31,7 @@ t.test('every command line of the documentation and of the deployments is one th
     if (values.help === true || values.version === true) continue
     const { MLFLOW_TRACKING_URI = 'http://set.in.the.environment', ...settings } = environment
     if (values.cert !== undefined) continue // the files are not here
-    const { options } = serveOptions(values, false)
+    const { options } = serveOptions(values, { logger: false })
     const app = createGateway({ ...options, upstream: options.upstream ?? MLFLOW_TRACKING_URI })
     await app.ready()
     t.ok(app.mlflowSecurity.settings, 'and whose settings are right')
@@ -65,4 +69,25 @@ t.test('the example with a rate limit', async t => {
   const status = async (host: string) => (await request(port, 'GET', '/', [['Host', host]])).status
   t.equal(await status('evil.com'), 403)
   for (const expected of [200, 200, 200, 429]) t.equal(await status('localhost'), expected)
+})
+
+t.test('deployments give the gateway the time that it takes to end', async t => {
+  const read = (path: string) => readFileSync(new URL(`../../examples/deploy/${path}`, import.meta.url), 'utf8')
+  const line = (where: string) => {
+    const { args = [] } = commandLines().find(line => line.where.includes(where)) ?? {}
+    return serveOptions(parseArgs({ args: [...args], options: serveFlags }).values, { logger: false })
+  }
+  const needed = (where: string) => (line(where).drainDelay + line(where).shutdownTimeout) / 1000
+  const seconds = (text: string, pattern: RegExp) => Number(pattern.exec(text)?.[1])
+  t.ok(seconds(read('systemd/mlflow-gateway.service'), /^TimeoutStopSec=(\d+)$/m) > needed('systemd'))
+  t.ok(seconds(read('compose/compose.yaml'), /stop_grace_period: (\d+)s$/m) > needed('compose'))
+  const manifest = read('kubernetes/mlflow.yaml')
+  const grace = seconds(manifest, /terminationGracePeriodSeconds: (\d+)$/m)
+  t.ok(grace > needed('kubernetes'))
+  const [period, failures] = [/readinessProbe: .*periodSeconds: (\d+)/, /readinessProbe: .*failureThreshold: (\d+)/]
+  const unready = seconds(manifest, period) * seconds(manifest, failures)
+  t.ok(line('kubernetes').drainDelay / 1000 > unready, 'the probes have seen it before it stops listening')
+  const outlives = seconds(manifest, /preStop: .*"(\d+)"/)
+  t.ok(outlives > needed('kubernetes') && outlives < grace, 'MLflow is there as long as it is needed')
+  t.match(read('systemd/mlflow-gateway.service'), /^Restart=always$/m)
 })

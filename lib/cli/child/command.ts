@@ -1,0 +1,109 @@
+import { basename } from 'node:path'
+import { quote } from '../../grammar/quote.js'
+import { variableNames } from '../../settings/table.js'
+import { UsageError } from '../usage-error.js'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** A command that serves MLflow on a port of this machine that the gateway chooses. */
+export interface ChildCommand {
+  /** What its output is marked with: `mlflow`. */
+  readonly name: string
+  /** Arguments of its own that have no effect: the gateway sets them. */
+  readonly overruled: readonly string[]
+  /** What it has as its `--static-prefix`. */
+  readonly staticPrefix: string | undefined
+  /** @returns the program and its arguments */
+  on (port: number): readonly [program: string, ...args: string[]]
+}
+
+const PLACE = '{port}'
+
+/** The settings that the gateway checks in the place of MLflow. */
+const SETTINGS = ['--allowed-hosts', '--cors-allowed-origins', '--x-frame-options', '--disable-security-middleware']
+
+/** The options of MLflow that hand others on, with their variables, and what there decides on the address. */
+const HANDED_ON = [
+  { option: '--gunicorn-opts', variable: 'MLFLOW_GUNICORN_OPTS', bind: /^(-b|--bind)/ },
+  { option: '--uvicorn-opts', variable: 'MLFLOW_UVICORN_OPTS', bind: /^--(host|port|uds|fd)(=|$)/ },
+  { option: '--waitress-opts', variable: undefined, bind: /^--(host|port|listen|unix-socket)(=|$)/ }
+] as const
+
+/**
+ * Understands what stands behind `--` on the command line. `mlflow server` and `mlflow ui` get their address appended: the last
+ * one counts. Any other command says by `{port}` where the port goes.
+ *
+ * @param environment - `process.env`
+ * @throws FST_MLFLOW_SECURITY_USAGE where the gateway could be got past, or would check what MLflow checks once more
+ */
+export function parseChild (command: readonly string[], environment: Environment): ChildCommand {
+  const [program, ...args] = command
+  if (program === undefined || program === '') throw new UsageError('No command stands behind --. Give one: -- mlflow server.')
+  if (process.platform === 'win32') throw new UsageError('-- COMMAND needs process groups, which Windows does not have. Start the server yourself, and name it by --upstream.')
+  const name = basename(program)
+  const isMlflow = name === 'mlflow' && isServer(args)
+  if (isMlflow) refuseOwnAddress(args, environment)
+  else if (!args.some(argument => argument.includes(PLACE))) {
+    throw new UsageError(`${quote(command.join(' '))} does not say where the port goes: write {port} there, as in: -- python -m mlflow server --host 127.0.0.1 --port {port}.`)
+  }
+  return {
+    name,
+    overruled: isMlflow ? ['--host', '-h', '--port', '-p'].filter(option => valuesOf(option, args).length > 0) : [],
+    staticPrefix: isMlflow ? valuesOf('--static-prefix', args).at(-1) ?? environment.MLFLOW_STATIC_PREFIX : undefined,
+    on: port => [
+      program, ...args.map(argument => argument.replaceAll(PLACE, String(port))), ...(isMlflow ? ['--host', '127.0.0.1', '--port', String(port)] : [])
+    ]
+  }
+}
+
+/**
+ * The flags of a gateway whose server is a command of its own.
+ *
+ * @throws FST_MLFLOW_SECURITY_USAGE where they say something else than the command
+ */
+export function besideChild<Values extends { readonly upstream?: string | undefined, readonly 'static-prefix'?: string | undefined }> (
+  values: Values, { staticPrefix, name }: ChildCommand
+): Values & { readonly 'static-prefix': string | undefined } {
+  const { upstream, 'static-prefix': prefix = staticPrefix } = values
+  if (upstream !== undefined) throw new UsageError(`--upstream ${upstream} and -- ${name} do not go together: either the server runs already, or the gateway starts it.`)
+  if (staticPrefix !== undefined && prefix !== staticPrefix) {
+    throw new UsageError(`--static-prefix: ${name} has ${quote(staticPrefix)}, and the gateway ${quote(prefix ?? '')}. Leave the gateway's out.`)
+  }
+  return { ...values, 'static-prefix': prefix }
+}
+
+/** @returns the environment of a command: without what the gateway decides */
+export function childEnvironment (environment: Environment): Record<string, string | undefined> {
+  const names: readonly string[] = variableNames
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !names.includes(name)))
+}
+
+/** `mlflow server`, `mlflow ui`, `mlflow --env-file .env server`. */
+function isServer (args: readonly string[]): boolean {
+  const rest = args[0] === '--env-file' ? args.slice(2) : args
+  const command = rest.find(argument => !argument.startsWith('-'))
+  return command === 'server' || command === 'ui'
+}
+
+function refuseOwnAddress (args: readonly string[], environment: Environment): void {
+  const setting = SETTINGS.find(option => args.some(argument => argument === option || argument.startsWith(`${option}=`)))
+  if (setting !== undefined) {
+    throw new UsageError(`${setting} is the gateway's here, and stands before the --: the MLflow server would check the gateway's own requests with it.`)
+  }
+  for (const { option, variable, bind } of HANDED_ON) {
+    const given = [...valuesOf(option, args), ...(variable === undefined ? [] : [environment[variable] ?? ''])]
+    const own = given.join(' ').split(/[\s'"]+/).find(word => bind.test(word))
+    if (own === undefined) continue
+    throw new UsageError(`${own} in ${[option, variable].filter(name => name !== undefined).join(' or ')} would let people past the gateway. ` +
+      'Take it away: the gateway chooses the address.')
+  }
+}
+
+/** The values of an option, as `--option value` and `--option=value`; of a short one `-p value` and `-pvalue`. */
+function valuesOf (option: string, args: readonly string[]): string[] {
+  const joined = option.startsWith('--') ? `${option}=` : option
+  return args.flatMap((argument, i) => {
+    if (argument === option) return args[i + 1] ?? ''
+    return argument.startsWith(joined) ? argument.slice(joined.length) : []
+  })
+}

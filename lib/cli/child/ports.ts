@@ -1,0 +1,55 @@
+import { once } from 'node:events'
+import { get } from 'node:http'
+import { createServer } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+
+const HOST = '127.0.0.1'
+/** How often a server is asked whether it answers, in milliseconds. */
+const ASK_AGAIN = 200
+/** How long one answer may take, in milliseconds. */
+const PATIENCE = 2000
+
+/** @returns a port of this machine that nobody listens on just now */
+export async function freePort (): Promise<number> {
+  const server = createServer().listen(0, HOST)
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+/** @returns whether somebody listens on a port of this machine */
+export async function isTaken (port: number): Promise<boolean> {
+  const server = createServer()
+  try {
+    await once(server.listen(port, HOST), 'listening')
+    return false
+  } catch {
+    return true
+  } finally {
+    server.close()
+  }
+}
+
+/**
+ * Waits until a server on this machine answers by HTTP, whatever it says.
+ *
+ * @param signal - ends the wait
+ * @returns whether it has answered
+ */
+export async function untilAnswering (port: number, path: string, signal: AbortSignal): Promise<boolean> {
+  while (!signal.aborted) {
+    if (await answers(port, path)) return true
+    await wait(ASK_AGAIN, undefined, { signal }).catch(() => {})
+  }
+  return false
+}
+
+function answers (port: number, path: string): Promise<boolean> {
+  return new Promise(resolve => {
+    const request = get({ host: HOST, port, path, agent: false, timeout: PATIENCE }, response => { response.destroy(); resolve(true) })
+    request.once('timeout', () => request.destroy())
+    request.once('error', () => resolve(false))
+  })
+}

@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import type { Readable } from 'node:stream'
+import { setTimeout as wait } from 'node:timers/promises'
+import { quote } from '../../grammar/quote.js'
+import { UsageError } from '../usage-error.js'
+import type { Output } from '../output.js'
+import { exitCodeOf } from '../signals.js'
+import { childEnvironment } from './command.js'
+import type { ChildCommand } from './command.js'
+
+/** How often a group is looked at that has been told to end, in milliseconds. */
+const LOOK_AGAIN = 50
+/** A line that never ends is passed on in pieces of this length. */
+const LONGEST_LINE = 1 << 16
+
+/** A command that runs, with everything that it has started. */
+export interface Child {
+  /** The exit code; 128 and the signal's number where a signal has ended it. */
+  readonly ended: Promise<number>
+  /** Ends it and what it has started: by SIGTERM, and by SIGKILL what is left after a time. */
+  end (timeout: number): Promise<void>
+  /** The same at once. */
+  kill (): void
+}
+
+/**
+ * Starts a command in a process group of its own, never through a shell: Ctrl-C on the terminal reaches the gateway alone, which
+ * lets running requests finish first.
+ *
+ * @param output - takes its lines, each with a mark
+ * @throws FST_MLFLOW_SECURITY_USAGE where it cannot be started
+ */
+export async function startChild (command: ChildCommand, port: number, output: Output): Promise<Child> {
+  const [program, ...args] = command.on(port)
+  const child = spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: childEnvironment(process.env) })
+  const ended = new Promise<number>(resolve => {
+    child.once('exit', (code, signal) => resolve(signal === null ? code ?? 0 : exitCodeOf(signal)))
+  })
+  const group = await spawned(child, program)
+  for (const stream of [child.stdout, child.stderr]) mark(stream, `${command.name} | `, output)
+  const send = (signal: NodeJS.Signals | 0): boolean => signalGroup(group, signal)
+  return {
+    ended,
+    kill: () => { send('SIGKILL') },
+    async end (timeout) {
+      const deadline = Date.now() + timeout
+      send('SIGTERM')
+      while (send(0) && Date.now() < deadline) await wait(LOOK_AGAIN)
+      send('SIGKILL')
+    }
+  }
+}
+
+function spawned (child: ChildProcess, program: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once('spawn', () => resolve(child.pid ?? 0))
+    child.once('error', error => {
+      const reason = 'code' in error && error.code === 'ENOENT' ? 'is not installed, or not in PATH' : `cannot be started: ${error.message}`
+      reject(new UsageError(`-- ${quote(program)} ${reason}.`))
+    })
+  })
+}
+
+/** @returns whether the group still has processes */
+function signalGroup (group: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(-group, signal)
+  } catch {
+    return false
+  }
+}
+
+function mark (stream: Readable, prefix: string, output: Output): void {
+  let rest = ''
+  stream.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) output.write(`${prefix}${line}\n`)
+    if (rest.length < LONGEST_LINE) return
+    output.write(`${prefix}${rest}\n`)
+    rest = ''
+  })
+  stream.once('end', () => { if (rest !== '') output.write(`${prefix}${rest}\n`) })
+}

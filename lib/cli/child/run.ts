@@ -1,0 +1,82 @@
+import { isatty } from 'node:tty'
+import type { ServeOptions } from '../options.js'
+import type { Outputs } from '../outputs.js'
+import { endAtOnceOnSecondSignal, reloadOnHangUp, report } from '../run.js'
+import { serve } from '../serve.js'
+import type { Running } from '../serve.js'
+import { untilToldToEnd } from '../signals.js'
+import type { Ending } from '../signals.js'
+import type { ChildCommand } from './command.js'
+import { freePort, isTaken, untilAnswering } from './ports.js'
+import { startChild } from './process.js'
+import type { Child } from './process.js'
+
+/** How often a port is chosen anew that somebody else has taken in between. */
+const ATTEMPTS = 5
+/** What a server has at least to end by itself, in milliseconds, however long the requests have taken. */
+const GRACE = 5000
+
+/** A gateway and the server behind it. */
+interface Pair { readonly running: Running, readonly child: Child, readonly port: number }
+
+/**
+ * Runs the gateway and the MLflow server behind it, until a signal or the end of the server ends both.
+ *
+ * @returns the exit code: the server's where it has ended by itself
+ * @throws what `serve` and `startChild` throw
+ */
+export async function runWithChild (settings: ServeOptions, command: ChildCommand, outputs: Outputs): Promise<number> {
+  const end = untilToldToEnd(isatty(0))
+  let pair = await start(settings, command, outputs)
+  reloadOnHangUp(() => pair.running, settings)
+  process.once('exit', () => pair.child.kill())
+  for (let attempt = 1; ; attempt++) {
+    const ending = await Promise.race([end, pair.child.ended])
+    if (typeof ending !== 'number') return await finish(settings, pair, ending, outputs)
+    await pair.child.end(0) // what it has left behind
+    if (attempt === ATTEMPTS || !await isTaken(pair.port)) return await follow(pair, command, ending)
+    pair.running.gateway.log.warn(`Port ${pair.port} was taken by another program before ${command.name} had it. Trying another one.`)
+    await pair.running.end(0, 0)
+    pair = await start({ ...settings, listen: { ...settings.listen, port: pair.running.port } }, command, outputs)
+  }
+}
+
+async function start (settings: ServeOptions, command: ChildCommand, { log, errors }: Outputs): Promise<Pair> {
+  const port = await freePort()
+  const options = { ...settings.options, upstream: `http://127.0.0.1:${port}` }
+  const running = await serve({ ...settings, options }, () => log.dropped + errors.dropped, 'starting')
+  const child = await startChild(command, port, errors)
+  for (const option of command.overruled) {
+    running.gateway.log.warn(`${option} of ${command.name} has no effect: it listens where only the gateway reaches it. Give the gateway's own before the --.`)
+  }
+  serveWhenAnswering({ running, child, port }, command)
+  return { running, child, port }
+}
+
+async function serveWhenAnswering ({ running, child, port }: Pair, { name, staticPrefix = '' }: ChildCommand): Promise<void> {
+  const gone = new AbortController()
+  child.ended.then(() => gone.abort())
+  const isThere = await untilAnswering(port, `${staticPrefix}/health`, gone.signal)
+  if (!isThere || running.availability.state !== 'starting') return
+  running.availability.state = 'serving'
+  running.gateway.log.info(`${name} answers`)
+}
+
+/** The requests first, and then the server that they need. */
+async function finish (
+  { drainDelay, shutdownTimeout }: ServeOptions, { running, child }: Pair, ending: Ending, outputs: Outputs
+): Promise<number> {
+  const code = report(running, ending)
+  endAtOnceOnSecondSignal(outputs, () => child.kill())
+  const begun = Date.now()
+  await running.end('error' in ending ? 0 : drainDelay, shutdownTimeout)
+  await child.end(Math.max(GRACE, shutdownTimeout - (Date.now() - begun)))
+  return code
+}
+
+/** Without the server there is nothing to serve. */
+async function follow ({ running }: Pair, { name }: ChildCommand, code: number): Promise<number> {
+  running.gateway.log.error(`${name} has ended with code ${code}, and so does the gateway`)
+  await running.end(0, 0)
+  return code
+}

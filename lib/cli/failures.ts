@@ -1,0 +1,33 @@
+import { ListenError } from './usage-error.js'
+import type { ListenAddress } from './options.js'
+
+/** Which flags an address comes from. */
+export interface ListenFlags { readonly host: string, readonly port: string }
+
+/**
+ * Says why an address cannot be listened on, in terms of the flags.
+ *
+ * @param error - what `listen` has thrown
+ * @returns FST_MLFLOW_SECURITY_CANNOT_LISTEN, or the error itself where nothing is known about it
+ */
+export function explainListen (error: unknown, { host, port }: ListenAddress, flags: ListenFlags): unknown {
+  const address = host.includes(':') ? `[${host}]` : host
+  switch (codeOf(error)) {
+    case 'EADDRINUSE':
+      return new ListenError(`${flags.port}: ${address}:${port} is taken by another program. Choose another port, or end that program.`)
+    case 'EADDRNOTAVAIL':
+    case 'EAFNOSUPPORT':
+      return new ListenError(`${flags.host}: ${host} is no address of this machine. 127.0.0.1 is for this machine alone, 0.0.0.0 for all that reach it.`)
+    case 'EACCES':
+      return new ListenError(`${flags.port}: this user may not listen on port ${port}. Choose one from 1024 up.`)
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return new ListenError(`${flags.host}: the name "${host}" does not resolve to an address. Give the address itself: 127.0.0.1, 0.0.0.0.`)
+    default:
+      return error
+  }
+}
+
+export function codeOf (error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
+}

@@ -1,0 +1,53 @@
+import { isatty } from 'node:tty'
+import { reloadCertificate } from './certificates.js'
+import type { ServeOptions } from './options.js'
+import type { Outputs } from './outputs.js'
+import { probe } from './probe.js'
+import { serve } from './serve.js'
+import type { Running } from './serve.js'
+import { exitCodeOf, untilToldToEnd } from './signals.js'
+import type { Ending } from './signals.js'
+
+/**
+ * Runs the gateway until a signal ends it.
+ *
+ * @returns the exit code
+ * @throws what {@link serve} throws
+ */
+export async function run (settings: ServeOptions, outputs: Outputs): Promise<number> {
+  const end = untilToldToEnd(isatty(0))
+  const running = await serve(settings, () => outputs.log.dropped + outputs.errors.dropped)
+  reloadOnHangUp(() => running, settings)
+  probe(running.gateway, running.upstream)
+  const ending = await end
+  const code = report(running, ending)
+  endAtOnceOnSecondSignal(outputs, () => {})
+  await running.end('error' in ending ? 0 : settings.drainDelay, settings.shutdownTimeout)
+  return code
+}
+
+/** Says what ends the process. @returns the exit code */
+export function report ({ gateway: { log } }: Running, ending: Ending): number {
+  if ('error' in ending) {
+    log.fatal(ending.error)
+    return 1
+  }
+  log.info(`${ending.signal}: running requests may finish, and no new connection is taken`)
+  return 0
+}
+
+/** Where SIGHUP does not end the process, it has the certificate read again. */
+export function reloadOnHangUp (running: () => Running, { certificate }: ServeOptions): void {
+  if (isatty(0)) return
+  process.on('SIGHUP', () => reloadCertificate(running().gateway.server, certificate, running().gateway.log))
+}
+
+/** Who presses Ctrl-C again does not want to wait. */
+export function endAtOnceOnSecondSignal ({ log, errors }: Outputs, kill: () => void): void {
+  untilToldToEnd(isatty(0)).then(ending => {
+    kill()
+    log.flush()
+    errors.flush()
+    process.exit('signal' in ending ? exitCodeOf(ending.signal) : 1)
+  })
+}

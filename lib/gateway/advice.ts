@@ -1,0 +1,78 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { isLoopback } from '../grammar/authority.js'
+import { isFromTrustedProxy } from './trust.js'
+
+/** MLflow's own words (mlflow/server/security_utils.py). */
+const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
+const CROSS_ORIGIN = 'Cross-origin request blocked'
+
+/** Where it stands, in what is read of an answer: the whole body in MLflow, a JSON message in another gateway. */
+const LOOKED_AT = 1024
+
+const FORWARDED = ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto'] as const
+
+/** What an app has been told already, by its server: plugins and the app itself have that in common. */
+const given = new WeakMap<object, Set<string>>()
+
+/** Logs a warning once in the life of an app. */
+export function warnOnce ({ server, log }: { readonly server: object, readonly log: FastifyBaseLogger }, message: string): void {
+  const messages = given.get(server) ?? new Set()
+  given.set(server, messages)
+  if (!messages.has(message)) log.warn(message)
+  messages.add(message)
+}
+
+/**
+ * Explains the 403 of an upstream that checks Hosts and Origins itself: people take it for the gateway's own. Often it is the
+ * same variable, which has been given to the gateway and left in MLflow's environment.
+ *
+ * @param upstream - `127.0.0.1:5000`, the Host that the upstream gets
+ * @param passesHosts - security is disabled: the upstream gets the client's own Host and Origin
+ * @returns what takes the first bytes of each 403 of the upstream
+ */
+export function createRefusalAdvice (
+  app: { readonly server: object, readonly log: FastifyBaseLogger }, upstream: string, passesHosts: boolean
+): (body: Uint8Array) => void {
+  return body => {
+    const text = Buffer.from(body).toString('latin1', 0, LOOKED_AT)
+    if (text.includes(INVALID_HOST)) warnOnce(app, passesHosts ? explainOwnCheck('MLFLOW_SERVER_ALLOWED_HOSTS') : explainHost(upstream))
+    if (text.includes(CROSS_ORIGIN)) warnOnce(app, passesHosts ? explainOwnCheck('MLFLOW_SERVER_CORS_ALLOWED_ORIGINS') : explainOrigin(upstream))
+  }
+}
+
+function explainHost (upstream: string): string {
+  return `The MLflow server itself refuses the requests of this gateway: "${INVALID_HOST}". Its own allowed hosts do not have ` +
+    `"${upstream}", the name by which the gateway calls it. Take MLFLOW_SERVER_ALLOWED_HOSTS (--allowed-hosts) away from the MLflow ` +
+    `server, for the gateway checks hosts now, or add "${upstream}" there.`
+}
+
+function explainOrigin (upstream: string): string {
+  return `What answers at ${upstream} refuses requests by itself: "${CROSS_ORIGIN}". The gateway sends it no Origin, so it is no MLflow ` +
+    'server that decides so, but something in front of one. Allow the origins there too (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), or point ' +
+    '--upstream at the MLflow server itself.'
+}
+
+function explainOwnCheck (variable: string): string {
+  return 'The MLflow server itself refuses requests. Security is disabled here (--disable-security-middleware), so its own checks ' +
+    `decide: see ${variable} in its environment.`
+}
+
+/**
+ * Warns once of a proxy on this machine that sends X-Forwarded-* and is not trusted: the gateway then takes all clients for
+ * one, and https for http.
+ *
+ * @param gateway - before it is ready
+ */
+export function adviseOnProxy (gateway: FastifyInstance): void {
+  let isDone = false
+  gateway.addHook('onRequest', (request, _reply, done) => {
+    if (isDone || !FORWARDED.some(name => request.headers[name] !== undefined)) return done()
+    const { remoteAddress = '' } = request.raw.socket
+    if (!isFromTrustedProxy(request) && isLoopback(remoteAddress)) {
+      isDone = true
+      warnOnce(gateway, `A proxy on this machine (${remoteAddress}) sends X-Forwarded-* headers, which are ignored: the gateway sees ` +
+        'one client in place of many, and http in place of https. If the proxy is yours, trust it: --trust-proxy loopback')
+    }
+    done()
+  })
+}

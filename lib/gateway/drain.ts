@@ -1,0 +1,93 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { Server as NetServer } from 'node:net'
+import type { Socket } from 'node:net'
+import { Server as TlsServer } from 'node:tls'
+import { setTimeout as wait } from 'node:timers/promises'
+
+/** How long a connection may stay idle while the server drains, in milliseconds: a client's next request may be on its way. */
+const IDLE = 1000
+/** How often idle connections are looked for, in milliseconds. */
+const LOOK_AGAIN = 100
+
+/** The connections of a server, and the way to end them without failing a request. */
+export interface Connections {
+  /**
+   * Stops listening, answers what is running and what still comes on kept connections, and ends those one by one.
+   *
+   * @param timeout - milliseconds after which the connections that are left are cut off
+   */
+  drain (timeout: number): Promise<void>
+}
+
+interface Connection {
+  /** The answer to the last request. */
+  answer?: ServerResponse
+  /** It has become a WebSocket or an HTTP/2 session, which end by themselves or at the timeout. */
+  isJoined: boolean
+  bytesRead: number
+  idleSince: number
+}
+
+interface Session { close (): void, once (event: 'close', listener: () => void): void }
+
+/**
+ * Follows the connections of a server from the start. It costs a Map look-up a request.
+ *
+ * @param server - before it listens; with TLS and HTTP/2 too
+ */
+export function trackConnections (server: Server): Connections {
+  const isTls = server instanceof TlsServer
+  const connections = new Map<Socket, Connection>()
+  const sockets = new Set<Socket>()
+  const sessions = new Set<Session>()
+  let isDraining = false
+
+  server.on('connection', (socket: Socket) => { sockets.add(socket); socket.once('close', () => sockets.delete(socket)) })
+  server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket & { readonly alpnProtocol?: string | false | null }) => {
+    connections.set(socket, { isJoined: socket.alpnProtocol === 'h2', bytesRead: 0, idleSince: Date.now() })
+    socket.once('close', () => connections.delete(socket))
+  })
+  server.on('session', (session: Session) => { sessions.add(session); session.once('close', () => sessions.delete(session)) })
+  server.prependListener('upgrade', ({ socket }: IncomingMessage) => {
+    const connection = connections.get(socket)
+    if (connection !== undefined) connection.isJoined = true
+  })
+  const note = (request: IncomingMessage, answer: ServerResponse): void => {
+    const connection = connections.get(request.socket)
+    if (connection === undefined) return // HTTP/2, where the session ends the connection
+    connection.answer = answer
+    if (isDraining) answer.shouldKeepAlive = false
+  }
+  server.prependListener('request', note)
+  server.prependListener('checkContinue', note)
+
+  return {
+    async drain (timeout) {
+      isDraining = true
+      const closed = new Promise<void>(resolve => { server.once('close', resolve) })
+      // Before anything says `Connection: close`: clients that connect anew must not reach this server again. The close of
+      // http.Server would end idle connections at once, on which the next request may be under way.
+      NetServer.prototype.close.call(server)
+      for (const { answer } of connections.values()) if (answer?.headersSent === false) answer.shouldKeepAlive = false
+      for (const session of sessions) session.close()
+      const timer = setInterval(() => endIdle(connections), LOOK_AGAIN)
+      await Promise.race([closed, wait(timeout, undefined, { ref: false })])
+      clearInterval(timer)
+      for (const socket of [...connections.keys(), ...sockets]) socket.destroy()
+      await closed
+    }
+  }
+}
+
+function endIdle (connections: ReadonlyMap<Socket, Connection>): void {
+  const now = Date.now()
+  for (const [socket, connection] of connections) {
+    if (isBusy(connection) || socket.bytesRead !== connection.bytesRead) connection.idleSince = now
+    connection.bytesRead = socket.bytesRead
+    if (now - connection.idleSince >= IDLE) socket.destroy()
+  }
+}
+
+function isBusy ({ answer, isJoined }: Connection): boolean {
+  return isJoined || (answer !== undefined && !answer.writableFinished)
+}

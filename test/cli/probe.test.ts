@@ -1,0 +1,124 @@
+import { once } from 'node:events'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+import { freePort } from '../../lib/cli/child/ports.js'
+import { probe } from '../../lib/cli/probe.js'
+import { createGateway } from '../../lib/gateway.js'
+import { listening, says } from '../fixtures/programs.js'
+import type { Started } from '../fixtures/programs.js'
+import { logTo, request } from '../fixtures/server.js'
+import { certificate, echo, tlsUpstream, upstream } from '../fixtures/upstream.js'
+
+const HOST = ['Host', 'localhost'] as const
+
+async function warnings (started: Started): Promise<string[]> {
+  started.child.kill('SIGTERM')
+  await once(started.child, 'close')
+  return started.said.out.trim().split('\n').map(line => JSON.parse(line)).filter(line => line.level === 40).map(line => line.msg)
+}
+
+/** Starts the command, waits for one warning, and ends it. */
+async function warned (t: Test, args: readonly string[]): Promise<string[]> {
+  const started = await listening(t, args)
+  await says(started, /"level":40/)
+  return await warnings(started)
+}
+
+t.test('what is wrong with the upstream is one line that names the flag and the fix', async t => {
+  const tls = await certificate()
+  const other = await certificate()
+  const ca = join(t.testdir({ 'other.pem': other.cert, 'own.pem': tls.cert }), 'other.pem')
+  const secure = await tlsUpstream(t, (_request, response) => { response.end('ok') }, tls)
+  const plain = await echo(t)
+  const cases: Array<[args: string[], said: RegExp]> = [
+    [['--upstream', 'http://no-such-name.invalid:5000'], /^--upstream \(MLFLOW_TRACKING_URI\): the name in http:\/\/no-such-name\.invalid:5000 does not resolve to an address\./],
+    [['--upstream', `http://127.0.0.1:${await freePort()}`], /^--upstream .*: http:\/\/127\.0\.0\.1:\d+ does not answer \(ECONNREFUSED\)\. Is the MLflow server running there\? Until then requests get 502\.$/],
+    [['--upstream', secure], /^--upstream .*: https:\S+ has a certificate that no well-known authority has signed \(DEPTH_ZERO_SELF_SIGNED_CERT\)\. Name the file with the certificate to trust: --upstream-ca FILE\./],
+    [['--upstream', secure, '--upstream-ca', ca], /has a certificate that nobody in the file of --upstream-ca has signed/],
+    [['--upstream', secure.replace('127.0.0.1', 'localhost'), '--upstream-ca', ca.replace('other', 'own')], /is not valid for it \(.*altnames.*\)/],
+    [['--upstream', plain.replace('http:', 'https:')], /does not speak TLS\. Is it http:\/\/127\.0\.0\.1:\d+\?/]
+  ]
+  for (const [args, said] of cases) {
+    const lines = await warned(t, args)
+    t.match(lines, [said])
+    t.equal(lines.length, 1, args.join(' '))
+  }
+})
+
+t.test('an upstream that hangs up, or does not answer, is said to be so', async t => {
+  const { logger, lines } = logTo()
+  const gateway = createGateway({ upstream: 'http://127.0.0.1:1', fastify: { logger } })
+  t.teardown(() => gateway.close())
+  await gateway.ready()
+  const silent = new URL(await upstream(t, (request, response) => { if (request.url !== '/x/') response.destroy() }))
+  const target = { origin: silent.origin, host: silent.host, headersTimeout: 0, ca: undefined }
+  await probe(gateway, { ...target, path: '' })
+  t.match(lines.at(-1), { level: 40, msg: /does not answer \(ECONNRESET\)/ })
+  await probe(gateway, { ...target, path: '/x' }, 100)
+  t.match(lines.at(-1), { level: 40, msg: /does not answer \(ETIMEDOUT\)/ })
+})
+
+const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
+
+t.test('MLflow\'s own refusal is recognised at the start, and said once', async t => {
+  const gateway = await listening(t, ['--upstream', await upstream(t, (_request, response) => {
+    response.writeHead(403, { 'content-type': 'text/plain' }).end(INVALID_HOST)
+  })])
+  await says(gateway, /"level":40/)
+  for (let i = 0; i < 3; i++) t.match(await request(gateway.port, 'GET', '/', [HOST]), { status: 403, body: INVALID_HOST })
+  const lines = await warnings(gateway)
+  t.match(lines, [/^The MLflow server itself refuses the requests of this gateway: .* "127\.0\.0\.1:\d+", the name by which/])
+  t.match(lines, [/Take MLFLOW_SERVER_ALLOWED_HOSTS \(--allowed-hosts\) away from the MLflow server/])
+  t.equal(lines.length, 1)
+})
+
+t.test('a refusal that is not MLflow\'s own is nothing to warn of', async t => {
+  const target = await upstream(t, (request, response) => { response.writeHead(403).end(request.url === '/' ? '' : 'no login') })
+  const gateway = await listening(t, ['--upstream', target])
+  t.match((await request(gateway.port, 'GET', '/x', [HOST])).body, 'no login')
+  t.strictSame(await warnings(gateway), [])
+})
+
+t.test('MLflow\'s own refusal is recognised in the answers too: MLflow may start later', async t => {
+  const gateway = await listening(t, ['--upstream', await upstream(t, (request, response) => {
+    if (request.url === '/') response.end('ok')
+    else response.writeHead(403, { 'content-type': 'text/plain' }).end(request.url === '/host' ? INVALID_HOST : 'Cross-origin request blocked')
+  })])
+  for (const path of ['/host', '/origin', '/host']) t.equal((await request(gateway.port, 'POST', path, [HOST])).status, 403)
+  const lines = await warnings(gateway)
+  t.match(lines, [
+    /^The MLflow server itself refuses/,
+    /^What answers at 127\.0\.0\.1:\d+ refuses requests by itself: "Cross-origin request blocked"/
+  ])
+  t.equal(lines.length, 2)
+})
+
+t.test('with --disable-security-middleware it is said whose settings decide', async t => {
+  const gateway = await listening(t, ['--disable-security-middleware', '--upstream', await upstream(t, (request, response) => {
+    response.writeHead(403, { 'content-type': 'text/plain' }).end(request.method === 'GET' ? INVALID_HOST : 'Cross-origin request blocked')
+  })])
+  await request(gateway.port, 'GET', '/x', [HOST])
+  await request(gateway.port, 'POST', '/x', [HOST])
+  t.match((await warnings(gateway)).slice(1), [
+    /^The MLflow server itself refuses requests\. .*MLFLOW_SERVER_ALLOWED_HOSTS/, /MLFLOW_SERVER_CORS_ALLOWED_ORIGINS/
+  ])
+})
+
+t.test('a proxy on this machine that is not trusted is named once, with --trust-proxy', async t => {
+  const target = await echo(t)
+  const forwarded = [HOST, ['X-Forwarded-For', '9.9.9.9'], ['X-Forwarded-Proto', 'https']] as const
+  const ask = async (args: readonly string[], headers: ReadonlyArray<readonly [string, string]> = forwarded): Promise<string[]> => {
+    const gateway = await listening(t, ['--upstream', target, ...args])
+    for (let i = 0; i < 3; i++) t.equal((await request(gateway.port, 'GET', '/', headers)).status, 200)
+    return await warnings(gateway)
+  }
+  for (const args of [[], ['--trust-proxy', '10.0.0.0/8']]) {
+    const lines = await ask(args)
+    t.match(lines, [/^A proxy on this machine \(127\.0\.0\.1\) sends X-Forwarded-\* headers, which are ignored.*--trust-proxy loopback$/])
+    t.equal(lines.length, 1)
+  }
+  t.strictSame(await ask(['--trust-proxy', 'loopback']), [])
+  t.strictSame(await ask(['--trust-proxy', 'loopback'], [HOST, ['X-Forwarded-Proto', 'https']]), [])
+  t.strictSame(await ask([], [HOST]), [])
+})
