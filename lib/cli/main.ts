@@ -17,11 +17,12 @@ const REFUSED = 1
  * @param args - what stands after the command's name
  * @param print - takes what is for the standard output
  * @returns the exit code, for a gateway that of a start that has succeeded
- * @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_MISSING_DEPENDENCY, and what
- *   `listen` throws
+ * @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_MISSING_DEPENDENCY,
+ *   FST_MLFLOW_SECURITY_UNREACHABLE, and what `listen` throws
  */
 export async function main (args: string[], print: Print = text => { process.stdout.write(text) }): Promise<number> {
   const [command, ...rest] = args
+  if (command === 'audit') return await runAudit(rest, print)
   return await (command === 'check' ? runCheck(rest, print) : runGateway(args, print))
 }
 
@@ -54,6 +55,12 @@ async function runCheck (args: string[], print: Print): Promise<number> {
   })
   print(values.json === true ? `${JSON.stringify(answer, null, 2)}\n` : `${inWords(answer)}\n`)
   return answer.allowed ? 0 : REFUSED
+}
+
+async function runAudit (args: string[], print: Print): Promise<number> {
+  const audit = await import('./audit/command.js')
+  const given = audit.readArguments(args)
+  return printAbout(given.values, print) ? 0 : await audit.runAudit(given, print)
 }
 
 /** @returns whether that was all that was asked for */

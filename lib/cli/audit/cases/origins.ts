@@ -1,0 +1,208 @@
+import type { Answer, Outcome } from '../answer.js'
+import { notApplicable } from '../case.js'
+import type { Case, Context } from '../case.js'
+import { describe, isSearchResult, isSwitch, judgeAttack, summarise } from '../judge.js'
+import type { Judgement } from '../judge.js'
+import { lookAlikes, lookAlikesOf } from '../meant.js'
+
+const FORGERY = "another site's page, open in the browser of somebody who can reach your server, changes what it likes there."
+const READING = "another site's page, open in the browser of somebody who can reach your server, reads experiments, runs and artifacts."
+
+/** One kind of foreign Origin, as it is asked by a write, a preflight and a read. */
+interface Kind {
+  readonly id: string
+  readonly words: string
+  readonly isRequired: boolean
+  origins (context: Context): readonly string[]
+}
+
+const KINDS: readonly Kind[] = [
+  { id: 'foreign', words: 'a foreign Origin', isRequired: true, origins: ({ meant: { foreign } }) => [`https://${foreign}`] },
+  { id: 'null', words: 'Origin null', isRequired: true, origins: () => ['null'] },
+  {
+    id: 'look-alike',
+    words: "an Origin that looks like the server's own",
+    isRequired: false,
+    origins: ({ target: { origin }, meant: { foreign } }) => [...lookAlikes(origin, foreign), `http://localhost.${foreign}`]
+  },
+  {
+    id: 'listed-look-alike',
+    words: 'an Origin that looks like a listed one',
+    isRequired: false,
+    origins: ({ meant: { listed, foreign } }) => listed.flatMap(entry => lookAlikesOf(entry, foreign))
+  }
+]
+
+/** Cross-origin requests: another site's page calls the server. */
+export const originCases: readonly Case[] = [
+  ...KINDS.map(writeCase),
+  ...KINDS.map(preflightCase),
+  ...KINDS.map(readCase),
+  {
+    id: 'credentials',
+    group: 'origin',
+    promise: 'No foreign Origin gets credentials',
+    why: `with Access-Control-Allow-Credentials the browser adds the cookies and logins of the person to it: ${READING}`,
+    fix: ({ target: { origin } }) => 'never answer with the Origin that asks, and credentials. Name the sites: --cors-allowed-origins ' +
+      `https://app.company.com (the server's own pages, ${origin}, need no entry in the gateway). Look for CORS rules of a proxy in front.`,
+    needs: 'read',
+    async ask (context) {
+      const origin = `https://${context.meant.foreign}`
+      const outcome = await context.wire.send(context.requests.read({ headers: context.requests.pageOf(origin) }))
+      if (outcome.kind !== 'answer' || !isSearchResult(outcome)) return judgeAttack(outcome, () => false, context.target.authority)
+      const withCredentials = /^true$/i.test(outcome.headers.get('access-control-allow-credentials') ?? '')
+      return mayRead(outcome, origin) && withCredentials
+        ? { verdict: 'gap', evidence: corsHeaders(outcome) }
+        : { verdict: 'held', evidence: String(outcome.status) }
+    }
+  },
+  {
+    id: 'foreign-socket',
+    group: 'origin',
+    promise: 'A WebSocket of a foreign Origin is refused',
+    why: 'browsers let every page open a WebSocket to every server, with the cookies of the person: only the server can refuse it.',
+    fix: () => 'check the Origin of upgrades as that of writes. The gateway of this package does.',
+    needs: 'read',
+    async ask ({ wire, requests, meant: { foreign, anyOrigin }, target: { origin, authority } }) {
+      if (anyOrigin) return everyOrigin()
+      if (!isSwitch(await wire.send(requests.socket(origin)))) return notApplicable('the server opens no WebSocket at its start page')
+      return judgeAttack(await wire.send(requests.socket(`https://${foreign}`)), isSwitch, authority)
+    }
+  },
+  {
+    id: 'foreign-http2',
+    group: 'origin',
+    promise: 'A write of a foreign Origin is refused (HTTP/2)',
+    why: FORGERY,
+    fix: nameTheOrigins,
+    needs: 'write',
+    async ask ({ wire, requests, meant: { foreign, anyOrigin }, target: { authority } }) {
+      if (anyOrigin) return everyOrigin()
+      if (!await wire.speaksHttp2()) return notApplicable('the server does not offer HTTP/2')
+      if (!isSearchResult(await wire.sendHttp2(requests.sdkWrite()))) return { verdict: 'inconclusive', evidence: 'by HTTP/2, a write without an Origin fails' }
+      return judgeAttack(await wire.sendHttp2(requests.sdkWrite({ headers: requests.pageOf(`https://${foreign}`) })), isSearchResult, authority)
+    }
+  },
+  {
+    id: 'fetch-metadata',
+    group: 'origin',
+    promise: 'A write that says another site sent it is refused without an Origin too',
+    why: 'browsers send an Origin with every write, so nobody gets through by this: it is a second line.',
+    fix: () => 'the gateway of this package refuses Sec-Fetch-Site: cross-site without an Origin.',
+    needs: 'write',
+    async ask ({ wire, requests, target: { authority }, meant: { anyOrigin } }) {
+      if (anyOrigin) return everyOrigin()
+      const outcome = await wire.send(requests.sdkWrite({ headers: [['Sec-Fetch-Site', 'cross-site']] }))
+      return asNote(judgeAttack(outcome, isSearchResult, authority))
+    }
+  },
+  {
+    id: 'vary',
+    group: 'origin',
+    promise: 'Answers that differ by Origin say so (Vary)',
+    why: 'a shared cache could hand the answer for one Origin to another one.',
+    fix: () => 'send Vary: Origin with every answer, as the gateway of this package does.',
+    needs: 'read',
+    ask: askVary
+  }
+]
+
+function nameTheOrigins ({ target: { origin } }: Pick<Context, 'target'>): string {
+  return 'the gateway of this package in front (gunicorn, waitress, MLflow before 3.5 or with its security disabled check no Origin), or MLflow\'s own ' +
+    `check: leave --disable-security-middleware out, and list only sites that are meant (--cors-allowed-origins ${origin}), without *.`
+}
+
+function nameTheReaders (): string {
+  return 'list only sites that are meant: --cors-allowed-origins https://app.company.com (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), without *. Is it a CORS rule of ' +
+    'a proxy in front, take it out there. If every site is meant to read, say so: audit … --cors-allowed-origins \'*\'.'
+}
+
+const everyOrigin = () => notApplicable('every Origin is meant to call: corsAllowedOrigins has "*"')
+
+function writeCase ({ id, words, isRequired, origins }: Kind): Case {
+  return {
+    id: `${id}-origin`,
+    group: 'origin',
+    promise: `A write of ${words} is refused`,
+    why: FORGERY,
+    fix: nameTheOrigins,
+    needs: 'write',
+    ...(isRequired ? { isRequired: true } : {}),
+    ask: context => each(context, origins(context), async origin => {
+      const { wire, requests, refusals, target: { authority } } = context
+      const headers = requests.pageOf(origin)
+      const outcomes = [await wire.send(requests.sdkWrite({ headers })), await wire.send(requests.write({ headers }))]
+      const refusal = outcomes.find(outcome => outcome.kind === 'answer' && outcome.status === 403)
+      if (refusal?.kind === 'answer') refusals.set('foreign-origin', refusals.get('foreign-origin') ?? refusal)
+      return summarise(outcomes.map((outcome, i) => [i === 0 ? '/api' : '/ajax-api', judgeAttack(outcome, isSearchResult, authority)]))
+    })
+  }
+}
+
+function preflightCase ({ id, words, isRequired, origins }: Kind): Case {
+  return {
+    id: `${id}-preflight`,
+    group: 'origin',
+    promise: `A preflight of ${words} gets no leave`,
+    why: FORGERY,
+    fix: nameTheReaders,
+    needs: 'read',
+    ...(isRequired ? { isRequired: true } : {}),
+    ask: context => each(context, origins(context), async origin => {
+      const outcome = await context.wire.send(context.requests.preflight(origin))
+      if (outcome.kind !== 'answer' || outcome.status >= 300) return judgeAttack(outcome, () => false, context.target.authority)
+      return mayRead(outcome, origin) ? { verdict: 'gap', evidence: corsHeaders(outcome) } : { verdict: 'held', evidence: `${outcome.status} without leave` }
+    })
+  }
+}
+
+function readCase ({ id, words, isRequired, origins }: Kind): Case {
+  return {
+    id: `${id}-read`,
+    group: 'origin',
+    promise: `A page of ${words} cannot read answers`,
+    why: READING,
+    fix: nameTheReaders,
+    needs: 'read',
+    ...(isRequired ? { isRequired: true } : {}),
+    ask: context => each(context, origins(context), async origin => {
+      const outcome = await context.wire.send(context.requests.read({ headers: context.requests.pageOf(origin) }))
+      if (!isSearchResult(outcome)) return judgeAttack(outcome, () => false, context.target.authority)
+      return mayRead(outcome, origin) ? { verdict: 'gap', evidence: corsHeaders(outcome) } : { verdict: 'held', evidence: 'no CORS headers for it' }
+    })
+  }
+}
+
+async function each (context: Context, origins: readonly string[], ask: (origin: string) => Promise<Judgement>): Promise<Judgement> {
+  if (context.meant.anyOrigin) return everyOrigin()
+  if (origins.length === 0) return notApplicable('corsAllowedOrigins lists no site to compare with')
+  const judged: Array<readonly [string, Judgement]> = []
+  for (const origin of origins.filter(origin => !context.meant.allowsOrigin(origin))) judged.push([`Origin: ${origin}`, await ask(origin)])
+  return judged.length === 0 ? notApplicable('corsAllowedOrigins allows it') : summarise(judged)
+}
+
+/** The browser lets a page of this Origin read the answer (the Fetch standard's CORS check). */
+function mayRead ({ headers }: Answer, origin: string): boolean {
+  const allowed = headers.get('access-control-allow-origin')
+  return allowed === origin || allowed === '*'
+}
+
+function corsHeaders ({ headers }: Answer): string {
+  return ['Access-Control-Allow-Origin', 'Access-Control-Allow-Credentials']
+    .flatMap(name => headers.has(name.toLowerCase()) ? [`${name}: ${headers.get(name.toLowerCase())}`] : []).join(', ')
+}
+
+async function askVary ({ wire, requests, meant: { listed } }: Context): Promise<Judgement> {
+  const origin = listed[0]?.sample ?? 'http://localhost:3000'
+  const outcome: Outcome = await wire.send(requests.read({ headers: requests.pageOf(origin) }))
+  if (!isSearchResult(outcome)) return { verdict: 'inconclusive', evidence: `Origin: ${origin}: ${describe(outcome)}` }
+  const allowed = outcome.headers.get('access-control-allow-origin')
+  if (/(^|,)\s*(\*|origin)\s*(,|$)/i.test(outcome.headers.get('vary') ?? '')) return { verdict: 'held', evidence: `Vary: ${outcome.headers.get('vary')}` }
+  if (allowed === undefined) return notApplicable(`no CORS headers for ${origin}`)
+  return { verdict: 'note', evidence: allowed === '*' ? 'Access-Control-Allow-Origin is * for everyone: nothing differs' : `${corsHeaders(outcome)}, without Vary: Origin` }
+}
+
+/** What is no gap whatever comes out. */
+function asNote ({ verdict, evidence }: Judgement): Judgement {
+  return { verdict: verdict === 'gap' ? 'note' : verdict, evidence }
+}
