@@ -19,7 +19,8 @@ import { UnreachableError } from '../../settings/errors.js'
 export interface Finding extends Judgement {
   readonly id: string
   readonly group: Case['group']
-  readonly promise: string
+  /** What should hold; of a gap or a note, what holds in its place. */
+  readonly title: string
   readonly why: string
   readonly fix: string
   readonly isRequired: boolean
@@ -40,6 +41,8 @@ export interface Report {
 const TIMEOUT = 10_000
 
 const CASES: readonly Case[] = [...peopleCases, ...hostCases, ...originCases, ...frameCases]
+
+const CHANGED = 'plain requests are answered otherwise at the end than at the beginning: a rate limit or a ban?'
 
 const BY_HTTPS = 'By https this is no gap: a rebound page has no certificate for its name, so that the browser stops it'
 
@@ -63,16 +66,18 @@ async function askControls (wire: Wire, requests: Requests): Promise<Controls> {
   return { read: await wire.send(requests.read()), write: await wire.send(requests.sdkWrite()), page: await wire.send(requests.page()) }
 }
 
-function unreachable ({ url, connect, tls, headers, ...target }: Target, reason: string): Error {
-  const where = describeConnection({ url, connect, tls, headers, ...target })
+function unreachable (target: Target, reason: string): Error {
+  const { url, tls } = target
   const hint = /certificate|self.signed|altname/i.test(reason)
     ? 'With --header the certificate has to be one that is trusted, for the header may be a login: NODE_EXTRA_CA_CERTS=FILE names your own.'
     : `Is the server running there${tls ? ', and does it speak https' : ''}?`
-  return new UnreachableError(`audit: ${url} cannot be asked (${where}): ${reason}. ${hint}`)
+  return new UnreachableError(`audit: ${url} cannot be asked at ${describeConnection(target)}: ${reason}. ${hint}`)
 }
 
 /** What shows that a control is served, by its name. */
-const SERVED: Readonly<Record<ControlName, (outcome: Outcome) => outcome is Answer>> = { read: isSearchResult, write: isSearchResult, page: isPage }
+const SERVED: Readonly<Record<ControlName, (outcome: Outcome) => outcome is Answer>> = {
+  read: isSearchResult, write: isSearchResult, page: isPage
+}
 const CONTROL_WORDS: Readonly<Record<ControlName, string>> = {
   read: 'a plain GET of experiments/search', write: 'a plain POST to runs/search', page: 'the start page'
 }
@@ -84,8 +89,9 @@ async function askCases (known: Omit<Context, 'verdicts' | 'refusals'>): Promise
   for (const one of CASES) {
     const judgement = softenByHttps(one, context, await askCase(one, context))
     verdicts.set(one.id, judgement.verdict)
-    const { id, group, promise, why, isRequired = false } = one
-    findings.push({ ...judgement, id, group, promise, why, fix: one.fix(context), isRequired })
+    const { id, group, promise, failure, why, isRequired = false } = one
+    const hasFailed = judgement.verdict === 'gap' || judgement.verdict === 'note'
+    findings.push({ ...judgement, id, group, title: hasFailed ? failure : promise, why, fix: one.fix(context), isRequired })
   }
   return findings
 }
@@ -108,7 +114,7 @@ function isSteady (before: Controls, after: Controls): boolean {
 function doubt (finding: Finding): Finding {
   const isRefusal = finding.group === 'people' ? finding.verdict === 'gap' : finding.verdict === 'held'
   return isRefusal
-    ? { ...finding, verdict: 'inconclusive', evidence: `${finding.evidence}; but plain requests, repeated at the end, are answered otherwise than before: a rate limit or a ban?` }
+    ? { ...finding, verdict: 'inconclusive', evidence: `${finding.evidence}; but ${CHANGED}` }
     : finding
 }
 

@@ -34,8 +34,10 @@ export type Group = 'people' | 'host' | 'origin' | 'frames'
 export interface Case {
   readonly id: string
   readonly group: Group
-  /** What holds: "A foreign Host is refused". */
+  /** What should hold: "A foreign Host is refused". */
   readonly promise: string
+  /** What holds in its place where there is a gap: "A foreign Host is served". */
+  readonly failure: string
   /** What happens to people where it does not hold. */
   readonly why: string
   /** What closes the gap. */

@@ -54,7 +54,7 @@ export function judgeAttack (outcome: Outcome, isServed: (outcome: Outcome) => b
   if (outcome.kind === 'closed') return { verdict: 'held', evidence: 'connection closed' }
   if (outcome.kind !== 'answer') return { verdict: 'inconclusive', evidence: outcome.reason }
   const { status, headers, body } = outcome
-  if (isServed(outcome)) return { verdict: 'gap', evidence: `${status}, as for the server's own address and pages` }
+  if (isServed(outcome)) return { verdict: 'gap', evidence: `served, ${status}` }
   if (NOT_ABOUT_THIS_REQUEST.has(status)) return { verdict: 'inconclusive', evidence: describe(outcome) }
   if (status >= 400 && status < 500) return { verdict: 'held', evidence: String(status) }
   if (status >= 300 && status < 400 && leadsAway(headers.get('location'), host)) return { verdict: 'held', evidence: describe(outcome) }
@@ -84,9 +84,15 @@ export function judgeNeed (outcome: Outcome, isServed: (outcome: Outcome) => boo
 export function summarise (asked: ReadonlyArray<readonly [what: string, judgement: Judgement]>): Judgement {
   for (const verdict of ['gap', 'inconclusive'] as const) {
     const found = asked.filter(([, judgement]) => judgement.verdict === verdict)
-    if (found.length > 0) return { verdict, evidence: found.map(([what, { evidence }]) => `${what}: ${evidence}`).join('; ') }
+    if (found.length > 0) return { verdict, evidence: byEvidence(found) }
   }
   return { verdict: 'held', evidence: [...new Set(asked.map(([, { evidence }]) => evidence))].join(', ') }
+}
+
+function byEvidence (asked: ReadonlyArray<readonly [what: string, judgement: Judgement]>): string {
+  const groups = new Map<string, string[]>()
+  for (const [what, { evidence }] of asked) groups.set(evidence, [...groups.get(evidence) ?? [], what])
+  return [...groups].map(([evidence, whats]) => `${whats.join(', ')}: ${evidence}`).join('; ')
 }
 
 /** @returns whether the server does not know itself by this name */

@@ -11,6 +11,8 @@ import type { Target } from './target.js'
 /** What is meant to be allowed, and so is no gap where it passes. */
 export interface Meant {
   readonly settings: Settings
+  /** No list of hosts was given: the default one also means what the URL names. */
+  readonly hostsAreDefault: boolean
   allowsHost (text: string): boolean
   allowsOrigin (text: string): boolean
   /** `corsAllowedOrigins` has `*`. */
@@ -55,6 +57,7 @@ export function whatIsMeant (settings: Settings, target: Target, defaults: Setti
   const isForeign = (name: string): boolean => !allowsHost(name) && !allowsOrigin(`https://${name}`)
   return {
     settings,
+    hostsAreDefault: isDefault,
     allowsHost,
     allowsOrigin,
     anyOrigin: originRules.allowsEverything,

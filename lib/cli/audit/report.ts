@@ -20,54 +20,62 @@ const INDENT = ' '.repeat(COLUMN)
 /** @returns the report as people read it: a line a case, and below a gap what it means and what closes it */
 export function inWords (report: Report): string {
   const groups = Object.entries(GROUPS).map(([group, title]) => {
-    const lines = report.findings.filter(finding => finding.group === group).map(describe)
-    return `${title}\n${lines.join('\n')}`
+    const findings = report.findings.filter(finding => finding.group === group)
+    return [title, ...findings.map((finding, i) => describe(finding, findings.slice(0, i)))].join('\n')
   })
   return `${[head(report), ...groups, summary(report)].join('\n\n')}\n`
 }
 
-function head ({ target, meant: { settings }, requests, certificateProblem }: Report): string {
-  const connection = describeConnection(target)
+function head (report: Report): string {
+  const { target, meant: { settings }, requests, certificateProblem } = report
   const lines = [
-    `Audit of ${target.url}, at ${connection}: ${requests} requests`,
-    `Meant to be allowed: hosts ${settings.allowedHosts.join(', ')}; origins ${settings.corsAllowedOrigins.join(', ')}; frames ` +
-      (settings.frameAncestors.length > 0 ? settings.frameAncestors.join(', ') : settings.xFrameOptions),
+    `Audit of ${target.url} at ${describeConnection(target)}, ${requests} requests`,
+    `Meant to be allowed: ${meantInWords(report)}`,
     ...(settings.disableSecurityMiddleware
-      ? ['Note: by these settings all protection is off (--disable-security-middleware, MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE). What follows is what that means.']
+      ? ['Note: --disable-security-middleware (MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE) is set. The gaps below are what it means.']
       : []),
-    ...(certificateProblem === undefined ? [] : [`Note: browsers do not trust the certificate (${certificateProblem}); the audit has asked all the same.`])
+    ...(certificateProblem === undefined ? [] : [`Note: browsers do not trust the certificate (${certificateProblem}). The audit has asked all the same.`])
   ]
-  return lines.map(line => wrap(line, '')).join('\n')
+  return lines.map(line => wrap(line, '', '  ')).join('\n')
 }
 
-function describe ({ verdict, promise, evidence, why, fix }: Finding): string {
-  const line = `${WORDS[verdict].padEnd(COLUMN)}${promise}`
-  if (verdict === 'held') return `${line} (${evidence})`
-  const rest = verdict === 'gap' || verdict === 'note'
-    ? [`Seen: ${evidence}.`, `Why:  ${why}`, `Fix:  ${fix}`]
-    : [`${evidence}.`]
-  return [line, ...rest.map(text => wrap(text, INDENT))].join('\n')
+function meantInWords ({ target, meant: { settings, hostsAreDefault } }: Report): string {
+  const { allowedHosts, corsAllowedOrigins, xFrameOptions, frameAncestors } = settings
+  return `hosts ${hostsAreDefault ? `${target.authority}, localhost and private addresses` : allowedHosts.join(', ')}; ` +
+    `origins ${target.origin}, ${corsAllowedOrigins.join(', ')}; ` +
+    `frames ${frameAncestors.length > 0 ? frameAncestors.join(', ') : xFrameOptions}`
+}
+
+/** @param before - the findings above it, of which what it says may be one */
+function describe ({ verdict, title, evidence, why, fix }: Finding, before: readonly Finding[]): string {
+  const label = WORDS[verdict].padEnd(COLUMN)
+  const explains = verdict === 'gap' || verdict === 'note'
+  if (!explains) return label + wrap(`${title}: ${evidence}`, INDENT, INDENT).slice(COLUMN)
+  const isKnown = before.some(other => other.verdict === verdict && other.why === why && other.fix === fix)
+  const rest = [`Seen: ${evidence}.`, ...(isKnown ? ['Why and fix: as above.'] : [`Why:  ${why}`, `Fix:  ${fix}`])]
+  return [label + title, ...rest.map(text => wrap(text, INDENT, `${INDENT}      `))].join('\n')
 }
 
 function summary ({ findings, exitCode }: Report): string {
   const count = (verdict: Verdict): number => findings.filter(finding => finding.verdict === verdict).length
-  const gaps = count('gap')
-  const counts = `${gaps} ${gaps === 1 ? 'gap' : 'gaps'}, ${count('held')} held, ${count('inconclusive')} inconclusive, ` +
-    `${count('not applicable')} not applicable, ${count('note')} notes.`
-  return exitCode === 2 ? `${counts}\nNo result: what the audit cannot leave out is inconclusive.` : counts
+  const plural = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`
+  return [
+    `${plural(count('gap'), 'gap')}, ${count('held')} held, ${count('inconclusive')} inconclusive, ${count('not applicable')} not applicable, ` +
+      `${plural(count('note'), 'note')}.`,
+    ...(exitCode === 1 ? ['"The gateway" is npx fastify-mlflow-security --upstream URL, in front of the MLflow server.'] : []),
+    ...(exitCode === 2 ? ['No result: the audit needs an answer where it says "inconclusive" above.'] : [])
+  ].join('\n')
 }
 
-/** A word longer than a line stands on one of its own. */
-function wrap (text: string, indent: string): string {
-  const lines: string[] = []
-  let line = ''
-  for (const word of text.split(' ')) {
-    if (line !== '' && `${indent}${line} ${word}`.length > WIDTH) {
-      lines.push(line)
-      line = /^(Seen|Why|Fix):$/.test(lines[0]?.split(' ', 1)[0] ?? '') ? `      ${word}` : word
-    } else line = line === '' ? word : `${line} ${word}`
+/** @param hanging - the indent of all lines but the first */
+function wrap (text: string, indent: string, hanging: string): string {
+  const lines = [indent]
+  for (const [i, word] of text.split(' ').entries()) {
+    const line = lines.at(-1) ?? ''
+    if (line.trim() !== '' && `${line} ${word}`.length > WIDTH) lines.push(hanging + word)
+    else lines[lines.length - 1] = i === 0 ? line + word : `${line} ${word}`
   }
-  return [...lines, line].map(one => indent + one).join('\n')
+  return lines.join('\n')
 }
 
 /** @returns the report as programs read it */

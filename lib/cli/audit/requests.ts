@@ -56,7 +56,7 @@ export function createRequests ({ authority, base, headers: own, origin: ownOrig
   }
 
   const withOwn = ({ headers = [], ...changes }: Changes): Changes => ({ ...changes, headers: [...own, ...headers] })
-  const get = (path: string, changes: Changes = {}) => build('GET', `${path}${path.includes('?') ? '&' : '?'}${random()}`, withOwn(changes))
+  const get = (path: string, changes: Changes = {}) => build('GET', `${path}${path.includes('?') ? '&' : '?'}audit=${random()}`, withOwn(changes))
   const post = (path: string, body: object, changes: Changes = {}) => build('POST', path, withOwn(changes), JSON.stringify(body))
   const site = (origin: string): Header[] => sendsFetchMetadata ? [['Sec-Fetch-Site', origin === ownOrigin ? 'same-origin' : 'cross-site']] : []
   const pageOf = (origin: string): Header[] => [
@@ -86,5 +86,5 @@ export function createRequests ({ authority, base, headers: own, origin: ownOrig
 
 /** No cache has an answer to it, and none keeps one that anybody asks for. */
 export function random (): string {
-  return `audit=${randomBytes(8).toString('hex')}`
+  return randomBytes(8).toString('hex')
 }

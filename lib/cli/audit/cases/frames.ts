@@ -1,12 +1,12 @@
-import type { Answer } from '../answer.js'
+import type { Answer, Outcome } from '../answer.js'
 import { notApplicable } from '../case.js'
 import type { Case, Context } from '../case.js'
 import { describe } from '../judge.js'
 import type { Judgement } from '../judge.js'
 import { random } from '../requests.js'
 
-const CLICKJACKING = 'another site shows yours in an invisible frame, and has people click what it likes there.'
-const SNIFFING = 'browsers guess what an answer is, and can take an artifact for a script or a page.'
+const CLICKJACKING = 'Another site shows yours in an invisible frame, and has people click what it likes there.'
+const SNIFFING = 'Browsers guess what an answer is, and can take an artifact for a script or a page.'
 
 /** Clickjacking, and the type of answers. */
 export const frameCases: readonly Case[] = [
@@ -14,12 +14,14 @@ export const frameCases: readonly Case[] = [
     id: 'frames',
     group: 'frames',
     promise: 'Other sites cannot frame the page',
+    failure: 'Other sites can frame the page',
     why: CLICKJACKING,
     fix: ({ meant: { settings: { xFrameOptions, frameAncestors } } }) => frameAncestors.length > 0
       ? `--frame-ancestors ${frameAncestors.join(',')}, and nothing else in Content-Security-Policy: frame-ancestors.`
       : `--x-frame-options ${xFrameOptions} (MLFLOW_SERVER_X_FRAME_OPTIONS), or Content-Security-Policy: frame-ancestors 'self'. A proxy in front must not ` +
         'take it away.',
     needs: 'page',
+    without: noPage,
     isRequired: true,
     ask: async (context, page) => judgeFrames(context, page)
   },
@@ -27,18 +29,22 @@ export const frameCases: readonly Case[] = [
     id: 'nosniff',
     group: 'frames',
     promise: 'The page has X-Content-Type-Options: nosniff',
+    failure: 'The page does not have X-Content-Type-Options: nosniff',
     why: SNIFFING,
     fix: sendNosniff,
     needs: 'page',
+    without: noPage,
     ask: async (_context, page) => judgeNosniff(page)
   },
   {
     id: 'not-found-headers',
     group: 'frames',
     promise: 'A 404 has these headers too',
-    why: 'what is set for pages only is missing where one does not look: an error page can be framed and made to mislead as well.',
+    failure: 'A 404 does not have these headers',
+    why: 'What is set for pages only is missing where one does not look: an error page can be framed and made to mislead as well.',
     fix: onEveryAnswer,
     needs: 'page',
+    without: noPage,
     async ask (context) {
       const outcome = await context.wire.send(context.requests.get(`/no-such-page-${random()}`))
       if (outcome.kind !== 'answer' || outcome.status !== 404) return notApplicable(`a page that is not there gets ${describe(outcome)}`)
@@ -49,7 +55,8 @@ export const frameCases: readonly Case[] = [
     id: 'refusal-headers',
     group: 'frames',
     promise: 'A refusal has these headers too',
-    why: 'a refusal is an answer that a browser shows as well.',
+    failure: 'A refusal does not have these headers',
+    why: 'A refusal is an answer that a browser shows as well.',
     fix: onEveryAnswer,
     needs: 'read',
     async ask (context) {
@@ -61,19 +68,25 @@ export const frameCases: readonly Case[] = [
     id: 'json-headers',
     group: 'frames',
     promise: 'JSON has these headers too',
-    why: 'a frame around JSON shows nothing to click: one header less, no gap.',
+    failure: 'JSON does not have these headers',
+    why: 'A frame around JSON shows nothing to click: one header less, no gap.',
     fix: onEveryAnswer,
     needs: 'read',
     ask: async (context, read) => judgeBoth(context, read)
   }
 ]
 
+/** A server for scripts alone has none. */
+function noPage (control: Outcome): Judgement | undefined {
+  return control.kind === 'answer' && control.status === 404 ? notApplicable('there is no start page') : undefined
+}
+
 function sendNosniff (): string {
-  return 'send X-Content-Type-Options: nosniff: MLflow does where its security is on, the gateway of this package always (nginx: add_header … always).'
+  return 'Send X-Content-Type-Options: nosniff. MLflow does where its security is on, the gateway always; nginx: add_header … always.'
 }
 
 function onEveryAnswer (): string {
-  return 'set the headers where every answer passes: the gateway of this package, or the proxy in front (nginx: add_header … always).'
+  return 'Set the headers where every answer passes: in the gateway, or in the proxy in front (nginx: add_header … always).'
 }
 
 function judgeBoth (context: Context, answer: Answer): Judgement {

@@ -14,8 +14,8 @@ interface Attack {
   readonly isServed?: (outcome: Outcome) => boolean
 }
 
-const REBINDING = 'a web page makes its own name point at your server, asks under that name, and reads and writes everything: to the browser it is the same site.'
-const TWO_READERS = 'two programs in a row may each read another host of the same request; who checks the one and serves the other lets the attacker by.'
+const REBINDING = 'A web page makes its own name point at your server, asks under that name, and reads and writes everything: to the browser it is the same site.'
+const TWO_READERS = 'Two programs in a row may each read another host of the same request; who checks the one and serves the other lets the attacker by.'
 
 /** DNS rebinding: the name of another site leads to the server. */
 export const hostCases: readonly Case[] = [
@@ -23,6 +23,7 @@ export const hostCases: readonly Case[] = [
     id: 'foreign-host',
     group: 'host',
     promise: 'A foreign Host is refused',
+    failure: 'A foreign Host is served',
     why: REBINDING,
     fix: nameTheHosts,
     needs: 'read',
@@ -33,9 +34,10 @@ export const hostCases: readonly Case[] = [
     id: 'octets-host',
     group: 'host',
     promise: 'A name that begins like a private address is refused',
+    failure: 'A name that begins like a private address is served',
     why: `192.168.evil.com is a name that anyone can register, no address. ${REBINDING}`,
-    fix: ({ target: { authority } }) => 'do not match addresses by text (192.168.*, 10.*: the default of MLflow up to 3.17): ' +
-      `--allowed-hosts ${authority}, every name and address written out. The gateway of this package compares addresses as addresses.`,
+    fix: ({ target: { authority } }) => 'Do not match addresses by text (192.168.*, 10.*: the default of MLflow up to 3.17): ' +
+      `--allowed-hosts ${authority}, every name and address written out. The gateway compares addresses as addresses.`,
     needs: 'read',
     isRequired: true,
     ask: context => unlessAnyHost(context, octets(context).map(host => byHost(context, host)))
@@ -44,8 +46,9 @@ export const hostCases: readonly Case[] = [
     id: 'malformed-host',
     group: 'host',
     promise: 'A Host with userinfo or "#" in it is refused',
-    why: `a pattern such as localhost:* or *.company.com matches text behind which another host stands. ${TWO_READERS}`,
-    fix: ({ target: { authority } }) => `no wildcards where Hosts are compared as text: --allowed-hosts ${authority}. The gateway of this package refuses it with 400.`,
+    failure: 'A Host with userinfo or "#" in it is served',
+    why: `A pattern such as localhost:* or *.company.com matches text behind which another host stands. ${TWO_READERS}`,
+    fix: ({ target: { authority } }) => `No wildcards where Hosts are compared as text: --allowed-hosts ${authority}. The gateway refuses it with 400.`,
     needs: 'read',
     ask: context => unlessAnyHost(context, malformed(context).map(host => byHost(context, host)))
   },
@@ -53,6 +56,7 @@ export const hostCases: readonly Case[] = [
     id: 'doubled-host',
     group: 'host',
     promise: 'A request with two Hosts is refused',
+    failure: 'A request with two Hosts is served',
     why: TWO_READERS,
     fix: refuseWith400,
     needs: 'read',
@@ -66,7 +70,8 @@ export const hostCases: readonly Case[] = [
     id: 'absolute-form',
     group: 'host',
     promise: 'A request line that names another host is refused',
-    why: `the host in the request line counts, and the Host header does not (RFC 9112 §3.2.2). ${TWO_READERS}`,
+    failure: 'A request line that names another host is served',
+    why: `The host in the request line counts, and the Host header does not (RFC 9112 §3.2.2). ${TWO_READERS}`,
     fix: refuseWith400,
     needs: 'read',
     async ask (context) {
@@ -78,8 +83,9 @@ export const hostCases: readonly Case[] = [
     id: 'forwarded-host',
     group: 'host',
     promise: 'X-Forwarded-Host does not make up for a foreign Host',
-    why: 'a page can write that header itself: a rebound page would name your server in it, and pass.',
-    fix: () => 'let the proxy in front overwrite X-Forwarded-Host and drop X_Forwarded_Host (nginx: underscores_in_headers off), and the server trust ' +
+    failure: 'X-Forwarded-Host makes up for a foreign Host',
+    why: 'A page can write that header itself: a rebound page would name your server in it, and pass.',
+    fix: () => 'Let the proxy in front overwrite X-Forwarded-Host and drop X_Forwarded_Host (nginx: underscores_in_headers off), and the server trust ' +
       'that proxy alone (--trust-proxy ADDRESS). The Host itself has to be allowed all the same.',
     needs: 'read',
     async ask (context) {
@@ -93,8 +99,9 @@ export const hostCases: readonly Case[] = [
     id: 'health-exemption',
     group: 'host',
     promise: 'Only health routes are served under a foreign Host',
-    why: `probes may ask for /health by any Host. A path that merely looks like it takes everything else along. ${REBINDING}`,
-    fix: () => 'exempt /health and /version by the exact path as it came, GET and HEAD only: nginx\'s "location = /health" also matches ' +
+    failure: 'More than health routes is served under a foreign Host',
+    why: `Probes may ask for /health by any Host. A path that merely looks like it takes everything else along. ${REBINDING}`,
+    fix: () => 'Exempt /health and /version by the exact path as it came, GET and HEAD only: nginx\'s "location = /health" also matches ' +
       '/api/…/..%2f..%2fhealth, and passes that on.',
     needs: 'read',
     ask: askHealth
@@ -103,6 +110,7 @@ export const hostCases: readonly Case[] = [
     id: 'authority-http2',
     group: 'host',
     promise: 'A foreign :authority is refused (HTTP/2)',
+    failure: 'A foreign :authority is served (HTTP/2)',
     why: REBINDING,
     fix: nameTheHosts,
     needs: 'read',
@@ -117,13 +125,13 @@ export const hostCases: readonly Case[] = [
 ]
 
 function nameTheHosts ({ target: { authority } }: Pick<Context, 'target'>): string {
-  return `--allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS) on MLflow, or the gateway of this package in front (gunicorn and waitress: MLflow's ` +
-    'own check may be off). A proxy in front has to pass the Host on as it came (nginx: proxy_set_header Host $http_host), or refuse other names itself ' +
-    '(a default_server with return 444).'
+  return `Name the hosts: --allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS) on MLflow, without --disable-security-middleware, or on the ` +
+    'gateway. A proxy in front has to pass the Host on as it came (nginx: proxy_set_header Host $http_host), or refuse other names itself ' +
+    '(nginx: a default_server with return 444).'
 }
 
 function refuseWith400 (): string {
-  return 'a server or proxy in front that answers 400, as the RFC asks: nginx refuses two Hosts; the gateway of this package refuses both.'
+  return 'A server or proxy in front that answers 400, as the RFC asks: nginx refuses two Hosts; the gateway refuses both.'
 }
 
 const everyHost = () => notApplicable('every Host is meant to pass: allowedHosts has "*"')
@@ -179,7 +187,7 @@ function keepRefusal ({ refusals }: Context): (outcome: Outcome) => void {
 }
 
 const API = 'ajax-api/2.0/mlflow/experiments/search?max_results=1'
-const ARTIFACTS = '/api/2.0/mlflow-artifacts/artifacts/..%2f..%2f..%2f..%2f..%2fhealth'
+const ARTIFACTS = '/api/2.0/mlflow-artifacts/artifacts/..%2f..%2f..%2f..%2fhealth'
 /** Some read a health route in them, others the API. */
 const POISONED = [
   `/health/../${API}`, `/health/%2e%2e/${API}`, `/health/..%2f${API}`, `/health;/../${API}`, `/${API}&x=/health`, `//health/../${API}`
@@ -187,12 +195,13 @@ const POISONED = [
 
 async function askHealth (context: Context): Promise<Judgement> {
   const { meant: { foreign }, requests, wire } = context
-  const judged = await unlessAnyHost(context, POISONED.map(path => ({ what: path, host: foreign, request: requests.get(path, { hosts: [foreign] }) })))
+  const changes = { hosts: [foreign] }
+  const judged = await unlessAnyHost(context, POISONED.map(path => ({ what: path, host: foreign, request: requests.get(path, changes) })))
   if (judged.verdict !== 'held') return judged
   const own = await wire.send(requests.get(ARTIFACTS))
   if (!isOfMlflow(own)) return judged
-  const outcome = await wire.send(requests.get(ARTIFACTS, { hosts: [foreign] }))
-  return isOfMlflow(outcome) ? summarise([[ARTIFACTS, { verdict: 'gap', evidence: 'answered by MLflow itself' }]]) : judged
+  const outcome = await wire.send(requests.get(ARTIFACTS, changes))
+  return isOfMlflow(outcome) ? { verdict: 'gap', evidence: `${ARTIFACTS}: answered by MLflow itself` } : judged
 }
 
 /** MLflow's own error, on a path of which a check in front could have made another one. */

@@ -5,8 +5,8 @@ import { describe, isSearchResult, isSwitch, judgeAttack, summarise } from '../j
 import type { Judgement } from '../judge.js'
 import { lookAlikes, lookAlikesOf } from '../meant.js'
 
-const FORGERY = "another site's page, open in the browser of somebody who can reach your server, changes what it likes there."
-const READING = "another site's page, open in the browser of somebody who can reach your server, reads experiments, runs and artifacts."
+const FORGERY = "Another site's page, open in the browser of somebody who can reach your server, changes what it likes there."
+const READING = "Another site's page, open in the browser of somebody who can reach your server, reads experiments, runs and artifacts."
 
 /** One kind of foreign Origin, as it is asked by a write, a preflight and a read. */
 interface Kind {
@@ -26,12 +26,15 @@ const KINDS: readonly Kind[] = [
     origins: ({ target: { origin }, meant: { foreign } }) => [...lookAlikes(origin, foreign), `http://localhost.${foreign}`]
   },
   {
-    id: 'listed-look-alike',
-    words: 'an Origin that looks like a listed one',
+    id: 'unlisted',
+    words: 'an Origin just outside the list',
     isRequired: false,
-    origins: ({ meant: { listed, foreign } }) => listed.flatMap(entry => lookAlikesOf(entry, foreign))
+    // MLflow keeps localhost beside an explicit list.
+    origins: ({ meant: { listed, foreign } }) => listed.length === 0 ? [] : [...listed.flatMap(entry => lookAlikesOf(entry, foreign)), LOCALHOST]
   }
 ]
+
+const LOCALHOST = 'http://localhost:3000'
 
 /** Cross-origin requests: another site's page calls the server. */
 export const originCases: readonly Case[] = [
@@ -42,9 +45,10 @@ export const originCases: readonly Case[] = [
     id: 'credentials',
     group: 'origin',
     promise: 'No foreign Origin gets credentials',
-    why: `with Access-Control-Allow-Credentials the browser adds the cookies and logins of the person to it: ${READING}`,
-    fix: ({ target: { origin } }) => 'never answer with the Origin that asks, and credentials. Name the sites: --cors-allowed-origins ' +
-      `https://app.company.com (the server's own pages, ${origin}, need no entry in the gateway). Look for CORS rules of a proxy in front.`,
+    failure: 'A foreign Origin gets credentials',
+    why: `With Access-Control-Allow-Credentials the browser adds the cookies and logins of the person. ${READING}`,
+    fix: () => 'Send Access-Control-Allow-Credentials to listed sites only, never with * or with whatever Origin asks: --cors-allowed-origins ' +
+      'https://app.company.com (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). If a proxy in front adds the header, take its rule out.',
     needs: 'read',
     async ask (context) {
       const origin = `https://${context.meant.foreign}`
@@ -60,8 +64,9 @@ export const originCases: readonly Case[] = [
     id: 'foreign-socket',
     group: 'origin',
     promise: 'A WebSocket of a foreign Origin is refused',
-    why: 'browsers let every page open a WebSocket to every server, with the cookies of the person: only the server can refuse it.',
-    fix: () => 'check the Origin of upgrades as that of writes. The gateway of this package does.',
+    failure: 'A WebSocket of a foreign Origin is opened',
+    why: 'Browsers let every page open a WebSocket to every server, with the cookies of the person: only the server can refuse it.',
+    fix: () => 'Check the Origin of upgrades as that of writes. The gateway does.',
     needs: 'read',
     async ask ({ wire, requests, meant: { foreign, anyOrigin }, target: { origin, authority } }) {
       if (anyOrigin) return everyOrigin()
@@ -73,6 +78,7 @@ export const originCases: readonly Case[] = [
     id: 'foreign-http2',
     group: 'origin',
     promise: 'A write of a foreign Origin is refused (HTTP/2)',
+    failure: 'A write of a foreign Origin is served (HTTP/2)',
     why: FORGERY,
     fix: nameTheOrigins,
     needs: 'write',
@@ -87,8 +93,9 @@ export const originCases: readonly Case[] = [
     id: 'fetch-metadata',
     group: 'origin',
     promise: 'A write that says another site sent it is refused without an Origin too',
-    why: 'browsers send an Origin with every write, so nobody gets through by this: it is a second line.',
-    fix: () => 'the gateway of this package refuses Sec-Fetch-Site: cross-site without an Origin.',
+    failure: 'A write that says another site sent it is served without an Origin',
+    why: 'Browsers send an Origin with every write, so nobody gets through by this: it is a second line.',
+    fix: () => 'The gateway refuses Sec-Fetch-Site: cross-site without an Origin.',
     needs: 'write',
     async ask ({ wire, requests, target: { authority }, meant: { anyOrigin } }) {
       if (anyOrigin) return everyOrigin()
@@ -100,21 +107,22 @@ export const originCases: readonly Case[] = [
     id: 'vary',
     group: 'origin',
     promise: 'Answers that differ by Origin say so (Vary)',
-    why: 'a shared cache could hand the answer for one Origin to another one.',
-    fix: () => 'send Vary: Origin with every answer, as the gateway of this package does.',
+    failure: 'Answers that differ by Origin do not say so (Vary)',
+    why: 'A shared cache could hand the answer for one Origin to another one.',
+    fix: () => 'Send Vary: Origin with every answer, as the gateway does.',
     needs: 'read',
     ask: askVary
   }
 ]
 
 function nameTheOrigins ({ target: { origin } }: Pick<Context, 'target'>): string {
-  return 'the gateway of this package in front (gunicorn, waitress, MLflow before 3.5 or with its security disabled check no Origin), or MLflow\'s own ' +
-    `check: leave --disable-security-middleware out, and list only sites that are meant (--cors-allowed-origins ${origin}), without *.`
+  return 'Switch MLflow\'s check on (3.5 or later, without --disable-security-middleware) and list the sites that are meant, its own address among ' +
+    `them: --cors-allowed-origins ${origin} (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), never *. Or take the gateway, which checks every route.`
 }
 
 function nameTheReaders (): string {
-  return 'list only sites that are meant: --cors-allowed-origins https://app.company.com (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), without *. Is it a CORS rule of ' +
-    'a proxy in front, take it out there. If every site is meant to read, say so: audit … --cors-allowed-origins \'*\'.'
+  return 'List the sites that are meant: --cors-allowed-origins https://app.company.com (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), never *. If a proxy in front ' +
+    'adds the CORS headers, take its rule out. If every site is meant to read, tell the audit: --cors-allowed-origins \'*\'.'
 }
 
 const everyOrigin = () => notApplicable('every Origin is meant to call: corsAllowedOrigins has "*"')
@@ -124,6 +132,7 @@ function writeCase ({ id, words, isRequired, origins }: Kind): Case {
     id: `${id}-origin`,
     group: 'origin',
     promise: `A write of ${words} is refused`,
+    failure: `A write of ${words} is served`,
     why: FORGERY,
     fix: nameTheOrigins,
     needs: 'write',
@@ -131,10 +140,12 @@ function writeCase ({ id, words, isRequired, origins }: Kind): Case {
     ask: context => each(context, origins(context), async origin => {
       const { wire, requests, refusals, target: { authority } } = context
       const headers = requests.pageOf(origin)
-      const outcomes = [await wire.send(requests.sdkWrite({ headers })), await wire.send(requests.write({ headers }))]
+      const outcomes = [await wire.send(requests.sdkWrite({ headers })), await wire.send(requests.write({ headers }))] as const
       const refusal = outcomes.find(outcome => outcome.kind === 'answer' && outcome.status === 403)
       if (refusal?.kind === 'answer') refusals.set('foreign-origin', refusals.get('foreign-origin') ?? refusal)
-      return summarise(outcomes.map((outcome, i) => [i === 0 ? '/api' : '/ajax-api', judgeAttack(outcome, isSearchResult, authority)]))
+      const sdk = judgeAttack(outcomes[0], isSearchResult, authority)
+      const page = judgeAttack(outcomes[1], isSearchResult, authority)
+      return sdk.verdict === page.verdict ? sdk : summarise([['below /api/', sdk], ['below /ajax-api/', page]])
     })
   }
 }
@@ -144,6 +155,7 @@ function preflightCase ({ id, words, isRequired, origins }: Kind): Case {
     id: `${id}-preflight`,
     group: 'origin',
     promise: `A preflight of ${words} gets no leave`,
+    failure: `A preflight of ${words} gets leave`,
     why: FORGERY,
     fix: nameTheReaders,
     needs: 'read',
@@ -161,6 +173,7 @@ function readCase ({ id, words, isRequired, origins }: Kind): Case {
     id: `${id}-read`,
     group: 'origin',
     promise: `A page of ${words} cannot read answers`,
+    failure: `A page of ${words} can read answers`,
     why: READING,
     fix: nameTheReaders,
     needs: 'read',
@@ -168,14 +181,14 @@ function readCase ({ id, words, isRequired, origins }: Kind): Case {
     ask: context => each(context, origins(context), async origin => {
       const outcome = await context.wire.send(context.requests.read({ headers: context.requests.pageOf(origin) }))
       if (!isSearchResult(outcome)) return judgeAttack(outcome, () => false, context.target.authority)
-      return mayRead(outcome, origin) ? { verdict: 'gap', evidence: corsHeaders(outcome) } : { verdict: 'held', evidence: 'no CORS headers for it' }
+      return { verdict: mayRead(outcome, origin) ? 'gap' : 'held', evidence: corsHeaders(outcome) }
     })
   }
 }
 
 async function each (context: Context, origins: readonly string[], ask: (origin: string) => Promise<Judgement>): Promise<Judgement> {
   if (context.meant.anyOrigin) return everyOrigin()
-  if (origins.length === 0) return notApplicable('corsAllowedOrigins lists no site to compare with')
+  if (origins.length === 0) return notApplicable('no site is listed to compare with')
   const judged: Array<readonly [string, Judgement]> = []
   for (const origin of origins.filter(origin => !context.meant.allowsOrigin(origin))) judged.push([`Origin: ${origin}`, await ask(origin)])
   return judged.length === 0 ? notApplicable('corsAllowedOrigins allows it') : summarise(judged)
@@ -188,12 +201,14 @@ function mayRead ({ headers }: Answer, origin: string): boolean {
 }
 
 function corsHeaders ({ headers }: Answer): string {
-  return ['Access-Control-Allow-Origin', 'Access-Control-Allow-Credentials']
-    .flatMap(name => headers.has(name.toLowerCase()) ? [`${name}: ${headers.get(name.toLowerCase())}`] : []).join(', ')
+  return ['Access-Control-Allow-Origin', 'Access-Control-Allow-Credentials'].map(name => {
+    const value = headers.get(name.toLowerCase())
+    return value === undefined ? `no ${name}` : `${name}: ${value}`
+  }).join(', ')
 }
 
 async function askVary ({ wire, requests, meant: { listed } }: Context): Promise<Judgement> {
-  const origin = listed[0]?.sample ?? 'http://localhost:3000'
+  const origin = listed[0]?.sample ?? LOCALHOST
   const outcome: Outcome = await wire.send(requests.read({ headers: requests.pageOf(origin) }))
   if (!isSearchResult(outcome)) return { verdict: 'inconclusive', evidence: `Origin: ${origin}: ${describe(outcome)}` }
   const allowed = outcome.headers.get('access-control-allow-origin')
