@@ -19,10 +19,10 @@ const INDENT = ' '.repeat(COLUMN)
 
 /** @returns the report as people read it: a line a case, and below a gap what it means and what closes it */
 export function inWords (report: Report): string {
-  const groups = Object.entries(GROUPS).map(([group, title]) => {
-    const findings = report.findings.filter(finding => finding.group === group)
-    return [title, ...findings.map((finding, i) => describe(finding, findings.slice(0, i)))].join('\n')
-  })
+  const { findings } = report
+  const groups = Object.entries(GROUPS).map(([group, title]) => [
+    title, ...findings.flatMap((finding, i) => finding.group === group ? [describe(finding, findings.slice(0, i))] : [])
+  ].join('\n'))
   return `${[head(report), ...groups, summary(report)].join('\n\n')}\n`
 }
 
@@ -50,10 +50,15 @@ function meantInWords ({ target, meant: { settings, hostsAreDefault } }: Report)
 function describe ({ verdict, title, evidence, why, fix }: Finding, before: readonly Finding[]): string {
   const label = WORDS[verdict].padEnd(COLUMN)
   const explains = verdict === 'gap' || verdict === 'note'
-  if (!explains) return label + wrap(`${title}: ${evidence}`, INDENT, INDENT).slice(COLUMN)
+  if (!explains) return label + wrap(`${title}: ${shorten(verdict, evidence, before)}`, INDENT, INDENT).slice(COLUMN)
   const isKnown = before.some(other => other.verdict === verdict && other.why === why && other.fix === fix)
   const rest = [`Seen: ${evidence}.`, ...(isKnown ? ['Why and fix: as above.'] : [`Why:  ${why}`, `Fix:  ${fix}`])]
   return [label + title, ...rest.map(text => wrap(text, INDENT, `${INDENT}      `))].join('\n')
+}
+
+/** A login wall has the same to say of every case. */
+function shorten (verdict: Verdict, evidence: string, before: readonly Finding[]): string {
+  return verdict === 'inconclusive' && before.some(other => other.evidence === evidence) ? 'as above' : evidence
 }
 
 function summary ({ findings, exitCode }: Report): string {

@@ -105,7 +105,7 @@ function exchange (socket: Socket, request: RawRequest, tls: boolean): Promise<O
       const answer = readAnswer(bytes, bytes.length >= MAX_BYTES)
       if (answer !== undefined) resolve(answer)
     })
-    socket.on('error', error => { if (!isConnected) reason = error.message })
+    socket.on('error', error => { if (!isConnected) reason = reasonOf(error) })
     socket.once('close', () => {
       if (!isConnected) return resolve(silence('unreachable', reason))
       if (bytes.length === 0) return resolve(silence('closed', reason))
@@ -114,13 +114,18 @@ function exchange (socket: Socket, request: RawRequest, tls: boolean): Promise<O
   })
 }
 
+/** What OpenSSL says is for programmers, and has more than one line. */
+function reasonOf (error: NodeJS.ErrnoException): string {
+  return error.message.includes(':error:') ? String(error.code) : error.message
+}
+
 const CONNECTION_HEADERS = new Set(['host', 'connection'])
 
 function exchangeHttp2 (socket: Socket, request: RawRequest, target: Target): Promise<Outcome> {
   return new Promise(resolve => {
     const session = connectHttp2(target.origin, { createConnection: () => socket })
     const stop = (outcome: Outcome): void => { session.destroy(); resolve(outcome) }
-    session.once('error', error => stop(silence('unreachable', error.message)))
+    session.once('error', error => stop(silence('unreachable', reasonOf(error))))
     const stream = session.request(headersOf(request, target), { endStream: request.body === '' })
     let answer: IncomingHttpHeaders = {}
     let body = ''

@@ -63,7 +63,7 @@ export const hostCases: readonly Case[] = [
     async ask (context) {
       const { target: { authority }, meant: { foreign }, requests } = context
       const inOrder = [[authority, foreign], [foreign, authority]]
-      return unlessAnyHost(context, inOrder.map(hosts => ({ what: `Host: ${hosts.join(' and ')}`, host: foreign, request: requests.read({ hosts }) })))
+      return unlessAnyHost(context, inOrder.map(hosts => ({ what: `Hosts ${hosts.join(' and ')}`, host: foreign, request: requests.read({ hosts }) })))
     }
   },
   {
@@ -137,7 +137,7 @@ function refuseWith400 (): string {
 const everyHost = () => notApplicable('every Host is meant to pass: allowedHosts has "*"')
 
 function byHost ({ requests }: Context, host: string): Attack {
-  return { what: `Host: ${host}`, host, request: requests.read({ hosts: [host] }) }
+  return { what: `Host ${host}`, host, request: requests.read({ hosts: [host] }) }
 }
 
 function foreignHosts (context: Context): Attack[] {
@@ -146,8 +146,8 @@ function foreignHosts (context: Context): Attack[] {
   return [
     byHost(context, foreign),
     ...(target.host.kind === 'name' ? [byHost(context, `${target.host.host}.${foreign}`)] : []),
-    ...(isSearchResult(controls.write) ? [{ what: `Host: ${foreign}, POST`, host: foreign, request: requests.sdkWrite(changes) }] : []),
-    ...(isStartPage(controls.page) ? [{ what: `Host: ${foreign}, the start page`, host: foreign, request: requests.page(changes), isServed: isStartPage }] : [])
+    ...(isSearchResult(controls.write) ? [{ what: `POST with Host ${foreign}`, host: foreign, request: requests.sdkWrite(changes) }] : []),
+    ...(isStartPage(controls.page) ? [{ what: `start page with Host ${foreign}`, host: foreign, request: requests.page(changes), isServed: isStartPage }] : [])
   ]
 }
 
@@ -198,14 +198,15 @@ async function askHealth (context: Context): Promise<Judgement> {
   const changes = { hosts: [foreign] }
   const judged = await unlessAnyHost(context, POISONED.map(path => ({ what: path, host: foreign, request: requests.get(path, changes) })))
   if (judged.verdict !== 'held') return judged
-  const own = await wire.send(requests.get(ARTIFACTS))
-  if (!isOfMlflow(own)) return judged
-  const outcome = await wire.send(requests.get(ARTIFACTS, changes))
-  return isOfMlflow(outcome) ? { verdict: 'gap', evidence: `${ARTIFACTS}: answered by MLflow itself` } : judged
+  const own = ownErrorOf(await wire.send(requests.get(ARTIFACTS)))
+  if (own === undefined) return judged
+  return ownErrorOf(await wire.send(requests.get(ARTIFACTS, changes))) === own ? { verdict: 'gap', evidence: `${ARTIFACTS}: answered by MLflow itself` } : judged
 }
 
-/** MLflow's own error, on a path of which a check in front could have made another one. */
-function isOfMlflow (outcome: Outcome): boolean {
-  if (outcome.kind !== 'answer' || outcome.status === 403) return false
-  return /^\{"error_code": ?"[A-Z_]+", ?"message": ?"[^"]*"\}\s*$/.test(outcome.body)
+/** @returns MLflow's own error for a path of which a check in front could have made another one; refusals are none */
+function ownErrorOf (outcome: Outcome): string | undefined {
+  if (outcome.kind !== 'answer' || (outcome.status !== 400 && outcome.status !== 404)) return undefined
+  const [, code] = /^\{"error_code": ?"([A-Z_]+)"/.exec(outcome.body) ?? []
+  // The gateway's refusals have an error_code as well.
+  return code === undefined || outcome.body.includes('"statusCode"') ? undefined : `${outcome.status} ${code}`
 }

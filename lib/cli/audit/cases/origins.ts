@@ -30,7 +30,9 @@ const KINDS: readonly Kind[] = [
     words: 'an Origin just outside the list',
     isRequired: false,
     // MLflow keeps localhost beside an explicit list.
-    origins: ({ meant: { listed, foreign } }) => listed.length === 0 ? [] : [...listed.flatMap(entry => lookAlikesOf(entry, foreign)), LOCALHOST]
+    origins: ({ meant: { listed, foreign } }) => listed.length === 0
+      ? []
+      : [...listed.flatMap(entry => lookAlikesOf(entry, foreign)), LOCALHOST]
   }
 ]
 
@@ -190,7 +192,7 @@ async function each (context: Context, origins: readonly string[], ask: (origin:
   if (context.meant.anyOrigin) return everyOrigin()
   if (origins.length === 0) return notApplicable('no site is listed to compare with')
   const judged: Array<readonly [string, Judgement]> = []
-  for (const origin of origins.filter(origin => !context.meant.allowsOrigin(origin))) judged.push([`Origin: ${origin}`, await ask(origin)])
+  for (const origin of origins.filter(origin => !context.meant.allowsOrigin(origin))) judged.push([`Origin ${origin}`, await ask(origin)])
   return judged.length === 0 ? notApplicable('corsAllowedOrigins allows it') : summarise(judged)
 }
 
@@ -210,7 +212,7 @@ function corsHeaders ({ headers }: Answer): string {
 async function askVary ({ wire, requests, meant: { listed } }: Context): Promise<Judgement> {
   const origin = listed[0]?.sample ?? LOCALHOST
   const outcome: Outcome = await wire.send(requests.read({ headers: requests.pageOf(origin) }))
-  if (!isSearchResult(outcome)) return { verdict: 'inconclusive', evidence: `Origin: ${origin}: ${describe(outcome)}` }
+  if (!isSearchResult(outcome)) return { verdict: 'inconclusive', evidence: `Origin ${origin}: ${describe(outcome)}` }
   const allowed = outcome.headers.get('access-control-allow-origin')
   if (/(^|,)\s*(\*|origin)\s*(,|$)/i.test(outcome.headers.get('vary') ?? '')) return { verdict: 'held', evidence: `Vary: ${outcome.headers.get('vary')}` }
   if (allowed === undefined) return notApplicable(`no CORS headers for ${origin}`)
