@@ -97,9 +97,11 @@ async function askCases (known: Omit<Context, 'verdicts' | 'refusals'>): Promise
 }
 
 async function askCase (one: Case, context: Context): Promise<Judgement> {
-  const control = context.controls[one.needs]
-  if (SERVED[one.needs](control)) return await one.ask(context, control)
-  return one.without?.(control) ?? { verdict: 'inconclusive', evidence: explainControl(control, CONTROL_WORDS[one.needs]) }
+  // A login page is a page as well: first of all MLflow has to be there.
+  const needs = isSearchResult(context.controls.read) ? one.needs : 'read'
+  const control = context.controls[needs]
+  if (SERVED[needs](control)) return await one.ask(context, control)
+  return one.without?.(control) ?? { verdict: 'inconclusive', evidence: explainControl(control, CONTROL_WORDS[needs]) }
 }
 
 function softenByHttps ({ group }: Case, { target }: Context, { verdict, evidence }: Judgement): Judgement {
@@ -112,7 +114,8 @@ function isSteady (before: Controls, after: Controls): boolean {
 
 /** A server that has begun to refuse us refuses for that reason, too. What got through got through. */
 function doubt (finding: Finding): Finding {
-  const isRefusal = finding.group === 'people' ? finding.verdict === 'gap' : finding.verdict === 'held'
+  const { id, group, verdict } = finding
+  const isRefusal = verdict === (group === 'people' ? 'gap' : 'held') || (id === 'refusal-headers' && verdict === 'gap')
   return isRefusal
     ? { ...finding, verdict: 'inconclusive', evidence: `${finding.evidence}; but ${CHANGED}` }
     : finding
