@@ -11,6 +11,7 @@ import { gateway, upstream } from '../fixtures/upstream.js'
 /** Where a name matters, it leads nowhere: the connection goes to the loopback address. */
 const NAME = 'mlflow.company.com'
 const LISTED = ['--cors-allowed-origins', 'https://app.company.com']
+const HTTP = ['--cors-allowed-origins', 'http://app.company.com']
 const WILDCARD = ['--cors-allowed-origins', 'https://*.company.com']
 
 const gaps: Array<[gap: Gap, found: string[], flags?: string[], host?: string]> = [
@@ -49,7 +50,9 @@ const gaps: Array<[gap: Gap, found: string[], flags?: string[], host?: string]> 
   ['refuses-sdk', ['sdk']],
   ['bare-json', []],
   ['no-fetch-metadata', []],
-  ['no-vary', []]
+  ['no-vary', []],
+  ['no-vary', [], LISTED],
+  ['prefix-origin', ['look-alike-origin'], HTTP, NAME]
 ]
 
 for (const [gap, expected, flags = [], host = '127.0.0.1'] of gaps) {
@@ -109,6 +112,21 @@ t.test('what is meant to be allowed is no gap', async t => {
 
   const starred = await startAudited(t, ['star-with-credentials', 'any-origin'])
   t.strictSame(ids(await findings(starred.url, '--cors-allowed-origins', '*'), 'gap'), ['credentials'])
+})
+
+t.test('notes: what is no gap, and worth a word', async t => {
+  const cases: Array<[gaps: Gap[], id: string, evidence: RegExp]> = [
+    [['no-fetch-metadata'], 'fetch-metadata', /^served, 200$/],
+    [['bare-json'], 'json-headers', /^200, neither X-Frame-Options nor frame-ancestors, no X-Content-Type-Options$/],
+    [['no-vary', 'star'], 'vary', /\* for everyone: nothing differs/],
+    [['no-vary', 'any-reader'], 'vary', /^Access-Control-Allow-Origin: http:\/\/localhost:3000, no Access-Control-Allow-Credentials, without Vary: Origin$/]
+  ]
+  for (const [gaps, id, evidence] of cases) {
+    const { url } = await startAudited(t, gaps)
+    const report = await findings(url)
+    t.match(report.findings.find(finding => finding.id === id), { verdict: 'note', evidence })
+    t.strictSame(ids(report, 'note'), [id])
+  }
 })
 
 t.test('who may frame the page is compared with what is meant', async t => {
@@ -183,6 +201,6 @@ t.test('the report in words: a line a case, and below a gap what it means and wh
   t.equal(out.replaceAll(String(port), '50000'), expected)
   const framed = await startAudited(t, ['frames'])
   const withFrames = await run(framed.url, '--allowed-hosts', '127.0.0.1', '--frame-ancestors', 'https://nb.company.com')
-  t.match(withFrames.out, /hosts 127\.0\.0\.1; origins http:\/\/127\.0\.0\.1:\d+, localhost:\*; frames https:\/\/nb\.company\.com/)
+  t.match(withFrames.out, /hosts 127\.0\.0\.1; origins http:\/\/127\.0\.0\.1:\d+, localhost:\*; frames\s+https:\/\/nb\.company\.com/)
   t.match(withFrames.out, /Fix: {2}--frame-ancestors https:\/\/nb\.company\.com/)
 })

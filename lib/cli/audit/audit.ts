@@ -55,15 +55,17 @@ const BY_HTTPS = 'By https this is no gap: a rebound page has no certificate for
 export async function audit (target: Target, meant: Meant, timeout = TIMEOUT): Promise<Report> {
   const wire = openWire(target, timeout)
   const requests = createRequests(target)
-  const controls = await askControls(wire, requests)
-  if (controls.read.kind === 'unreachable') throw unreachable(target, controls.read.reason)
+  const read = await wire.send(requests.read())
+  if (read.kind === 'unreachable' || read.kind === 'timeout') throw unreachable(target, read.reason)
+  const controls = { ...await askRest(wire, requests), read }
   const asked = await askCases({ target, meant, requests, wire, controls })
-  const findings = isSteady(controls, await askControls(wire, requests)) ? asked : asked.map(doubt)
+  const again = { read: await wire.send(requests.read()), ...await askRest(wire, requests) }
+  const findings = isSteady(controls, again) ? asked : asked.map(doubt)
   return { target, meant, findings, requests: wire.sent, certificateProblem: wire.certificateProblem, exitCode: exitCodeOf(findings) }
 }
 
-async function askControls (wire: Wire, requests: Requests): Promise<Controls> {
-  return { read: await wire.send(requests.read()), write: await wire.send(requests.sdkWrite()), page: await wire.send(requests.page()) }
+async function askRest (wire: Wire, requests: Requests): Promise<Omit<Controls, 'read'>> {
+  return { write: await wire.send(requests.sdkWrite()), page: await wire.send(requests.page()) }
 }
 
 function unreachable (target: Target, reason: string): Error {

@@ -107,13 +107,18 @@ export function describe (outcome: Outcome): string {
   const location = headers.get('location')
   if (location !== undefined) return `${status}, to ${quote(location)}`
   const type = headers.get('content-type') ?? ''
-  const text = /html/i.test(type) ? /<title>([^<]*)/i.exec(body)?.[1] ?? '' : messageIn(body)
-  const line = text.trim().split(/[\r\n]/, 1)[0] ?? ''
+  const line = (/html/i.test(type) ? titleOf(body) : messageIn(body)).trim().replace(/[\r\n].*$/s, '')
   return line === '' ? String(status) : `${status}, ${quote(line.slice(0, MAX_QUOTED / 2))}`
 }
 
 function messageIn (body: string): string {
-  return /"message": ?"((?:[^"\\]|\\.)*)"/.exec(body)?.[1]?.replace(/\\(.)/g, '$1') ?? body
+  const [, message = body] = /"message": ?"((?:[^"\\]|\\.)*)"/.exec(body) ?? []
+  return message.replace(/\\(.)/g, '$1')
+}
+
+function titleOf (page: string): string {
+  const [, title = ''] = /<title>([^<]*)/i.exec(page) ?? []
+  return title
 }
 
 /** Two answers to the same request are the same for our purpose. */

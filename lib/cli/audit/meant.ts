@@ -69,17 +69,17 @@ export function whatIsMeant (settings: Settings, target: Target, defaults: Setti
 
 /** Origins that a check by text takes for one that is allowed. */
 export function lookAlikes (origin: string, foreign: string): string[] {
-  const [, scheme = '', host = '', port = ''] = /^([^:]+):\/\/(.*?)(:\d+)?$/.exec(origin) ?? []
-  const parsed = parseAuthority(host)
-  return [`${scheme}://${host}.${foreign}${port}`, ...(parsed?.kind === 'name' ? [`${scheme}://not${host}${port}`] : [])]
-    .filter(candidate => parseOrigin(candidate) !== undefined)
+  const longer = origin.replace(/(:\d+)?$/, port => `.${foreign}${port}`)
+  return [longer, origin.replace('://', '://not')].filter(candidate => parseOrigin(candidate) !== undefined)
 }
 
-/** The same for an entry of the list. */
+/** The same for an entry of the list; MLflow's wildcards cross what ends a host. */
 export function lookAlikesOf ({ entry, sample }: Listed, foreign: string): string[] {
-  const wildcard = /^([^:]+:\/\/)\*(\..*)$/.exec(entry)
+  const [scheme = '', below = ''] = entry.split('*.')
+  const downgraded = sample.replace(/^https:/, 'http:')
   return [
-    ...(wildcard === null ? lookAlikes(sample, foreign) : [`${wildcard[1]}${foreign}/${wildcard[2]}`, `${wildcard[1]}not${wildcard[2]?.slice(1)}`, ...lookAlikes(sample, foreign).slice(0, 1)]),
-    ...(sample.startsWith('https://') ? [sample.replace('https', 'http')] : [])
+    ...lookAlikes(sample, foreign),
+    ...(below === '' ? [] : [`${scheme}${foreign}/.${below}`, `${scheme}not${below}`]),
+    ...(downgraded === sample ? [] : [downgraded])
   ]
 }

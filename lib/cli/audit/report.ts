@@ -74,13 +74,14 @@ function summary ({ findings, exitCode }: Report): string {
 
 /** @param hanging - the indent of all lines but the first */
 function wrap (text: string, indent: string, hanging: string): string {
-  const lines = [indent]
-  for (const [i, word] of text.split(' ').entries()) {
-    const line = lines.at(-1) ?? ''
-    if (line.trim() !== '' && `${line} ${word}`.length > WIDTH) lines.push(hanging + word)
-    else lines[lines.length - 1] = i === 0 ? line + word : `${line} ${word}`
+  let line = indent
+  let done = ''
+  for (const word of text.split(' ')) {
+    const isFull = line.trim() !== '' && `${line} ${word}`.length > WIDTH
+    if (isFull) done += `${line}\n`
+    line = isFull ? hanging + word : `${line}${line.trim() === '' ? '' : ' '}${word}`
   }
-  return lines.join('\n')
+  return done + line
 }
 
 /** @returns the report as programs read it */

@@ -40,18 +40,19 @@ export function openWire (target: Target, timeout: number): Wire {
     if (sent >= MAX_REQUESTS) return silence('unreachable', `the audit has sent its ${MAX_REQUESTS} requests`)
     sent++
     const socket = connection(protocol)
-    try {
-      return await withinTime(socket, timeout, exchange(socket))
-    } finally {
-      socket.destroy()
-    }
+    return await withinTime(socket, timeout, exchange(socket), silence('timeout', `no answer in ${timeout / 1000} s`))
+  }
+
+  const askForHttp2 = async (): Promise<boolean> => {
+    const socket = secureConnection(target, 'h2')
+    return await withinTime(socket, timeout, negotiatesHttp2(socket), false)
   }
 
   return {
     send: request => counted(socket => exchange(socket, request, target.tls), 'http/1.1'),
     sendHttp2: request => counted(socket => exchangeHttp2(socket, request, target), 'h2'),
     async speaksHttp2 () {
-      speaks ??= target.tls ? negotiatesHttp2(secureConnection(target, 'h2'), timeout) : Promise.resolve(false)
+      speaks ??= target.tls ? askForHttp2() : Promise.resolve(false)
       return await speaks
     },
     get sent () { return sent },
@@ -70,24 +71,24 @@ function secureConnection ({ connect, host, headers }: Target, protocol: string)
   })
 }
 
-function negotiatesHttp2 (socket: TLSSocket, timeout: number): Promise<boolean> {
-  const isH2 = new Promise<boolean>(resolve => {
+function negotiatesHttp2 (socket: TLSSocket): Promise<boolean> {
+  return new Promise(resolve => {
     socket.once('secureConnect', () => resolve(socket.alpnProtocol === 'h2')).once('close', () => resolve(false)).on('error', () => {})
-    socket.setTimeout(timeout, () => socket.destroy())
   })
-  return isH2.finally(() => socket.destroy())
 }
 
 function silence (kind: Silence['kind'], reason: string): Silence {
   return { kind, reason }
 }
 
-async function withinTime (socket: Socket, timeout: number, outcome: Promise<Outcome>): Promise<Outcome> {
+/** Hangs up when the result is there, or when it is too late. */
+async function withinTime<Result> (socket: Socket, timeout: number, result: Promise<Result>, late: Result): Promise<Result> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<Outcome>(resolve => {
-    timer = setTimeout(() => resolve(silence(socket.connecting ? 'unreachable' : 'timeout', `no answer in ${timeout / 1000} s`)), timeout)
+  const end = new Promise<Result>(resolve => { timer = setTimeout(() => resolve(late), timeout) })
+  return await Promise.race([result, end]).finally(() => {
+    clearTimeout(timer)
+    socket.destroy()
   })
-  return await Promise.race([outcome, late]).finally(() => clearTimeout(timer))
 }
 
 function format ({ method, target, headers, body }: RawRequest): string {
@@ -126,7 +127,7 @@ function exchangeHttp2 (socket: Socket, request: RawRequest, target: Target): Pr
     const session = connectHttp2(target.origin, { createConnection: () => socket })
     const stop = (outcome: Outcome): void => { session.destroy(); resolve(outcome) }
     session.once('error', error => stop(silence('unreachable', reasonOf(error))))
-    const stream = session.request(headersOf(request, target), { endStream: request.body === '' })
+    const stream = session.request(headersOf(request), { endStream: request.body === '' })
     let answer: IncomingHttpHeaders = {}
     let body = ''
     stream.once('response', headers => { answer = headers })
@@ -140,12 +141,12 @@ function exchangeHttp2 (socket: Socket, request: RawRequest, target: Target): Pr
   })
 }
 
-function headersOf ({ method, target: path, headers }: RawRequest, target: Target): OutgoingHttpHeaders {
-  const authority = headers.find(([name]) => name === 'Host')?.[1] ?? target.authority
+function headersOf ({ method, target: path, headers }: RawRequest): OutgoingHttpHeaders {
+  const authority = headers.flatMap(([name, value]) => name === 'Host' ? [value] : []).join()
   const rest = headers.map(([name, value]) => [name.toLowerCase(), value] as const).filter(([name]) => !CONNECTION_HEADERS.has(name))
   return { ':method': method, ':path': path, ':scheme': 'https', ':authority': authority, ...Object.fromEntries(rest) }
 }
 
 function flatten (headers: IncomingHttpHeaders): ReadonlyMap<string, string> {
-  return joinHeaders(Object.entries(headers).flatMap(([name, value]) => value === undefined ? [] : [[name, [value].flat().join(', ')]] as const))
+  return joinHeaders(Object.entries(headers).map(([name, value]) => [name, String(value)]))
 }
