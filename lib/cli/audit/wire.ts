@@ -124,22 +124,26 @@ const CONNECTION_HEADERS = new Set(['host', 'connection'])
 
 function exchangeHttp2 (socket: Socket, request: RawRequest, target: Target): Promise<Outcome> {
   return new Promise(resolve => {
-    const session = connectHttp2(target.origin, { createConnection: () => socket })
-    const stop = (outcome: Outcome): void => { session.destroy(); resolve(outcome) }
-    session.once('error', error => stop(silence('unreachable', reasonOf(error))))
-    const stream = session.request(headersOf(request), { endStream: request.body === '' })
+    let isConnected = false
     let answer: IncomingHttpHeaders = {}
     let body = ''
-    stream.once('response', headers => { answer = headers })
+    socket.once('secureConnect', () => { isConnected = true })
+    const session = connectHttp2(target.origin, { createConnection: () => socket }).on('error', ignore)
+    const stream = session.request(headersOf(request), { endStream: request.body === '' })
+    stream.on('error', ignore).once('response', headers => { answer = headers })
     stream.setEncoding('utf8').on('data', chunk => { body += chunk })
-    stream.on('error', () => {}) // `close` follows
     stream.once('close', () => {
       const status = Number(answer[constants.HTTP2_HEADER_STATUS] ?? 0)
-      stop(status === 0 ? silence('closed', 'the stream was reset without an answer') : { kind: 'answer', status, headers: flatten(answer), body })
+      session.destroy()
+      if (status !== 0) resolve({ kind: 'answer', status, headers: flatten(answer), body })
+      else resolve(isConnected ? silence('closed', 'the stream was reset without an answer') : silence('unreachable', 'no connection by HTTP/2'))
     })
     if (request.body !== '') stream.end(request.body)
   })
 }
+
+/** The stream's end follows, and says all there is to say. */
+function ignore (): void {}
 
 function headersOf ({ method, target: path, headers }: RawRequest): OutgoingHttpHeaders {
   const authority = headers.flatMap(([name, value]) => name === 'Host' ? [value] : []).join()
