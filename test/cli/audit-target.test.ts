@@ -1,6 +1,7 @@
 import { createSecureServer } from 'node:http2'
 import { createServer as createTcpServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { audit } from '../../lib/cli/audit/audit.js'
@@ -13,6 +14,7 @@ import { resolveSettings } from '../../lib/settings/settings.js'
 import { findings, heldAttacks, ids, run } from '../fixtures/audit.js'
 import { protect, startAudited } from '../fixtures/audited.js'
 import type { Gap } from '../fixtures/audited.js'
+import { run as runProgram } from '../fixtures/programs.js'
 import { certificate, tlsUpstream } from '../fixtures/upstream.js'
 
 const NAME = 'mlflow.company.com'
@@ -224,9 +226,10 @@ t.test('MLflow below a path', async t => {
 })
 
 /** By https, HTTP/2 where it is asked for. */
-async function startSecure (t: Test, found: readonly Gap[], host = '127.0.0.1'): Promise<{ url: string, port: number }> {
+async function startSecure (t: Test, found: readonly Gap[], host = '127.0.0.1'): Promise<{ url: string, port: number, cert: string }> {
   let answer = protect('', found, 'https')
-  const server = createSecureServer({ ...await certificate(), allowHTTP1: true }, (request, response) => {
+  const tls = await certificate()
+  const server = createSecureServer({ ...tls, allowHTTP1: true }, (request, response) => {
     request.resume()
     answer(request, response)
   })
@@ -234,7 +237,7 @@ async function startSecure (t: Test, found: readonly Gap[], host = '127.0.0.1'):
   t.teardown(() => { server.close() })
   const { port } = server.address() as AddressInfo
   answer = protect(`${host}:${port}`, found, 'https')
-  return { url: `https://${host}:${port}`, port }
+  return { url: `https://${host}:${port}`, port, cert: tls.cert }
 }
 
 t.test('https and HTTP/2: a certificate of its own is a note, a foreign Host too', async t => {
@@ -297,7 +300,15 @@ t.test('an audit ends with its last request', async t => {
 })
 
 t.test('a login goes to nobody whose certificate is not trusted', async t => {
-  const { url } = await startSecure(t, [])
+  const { url, port, cert } = await startSecure(t, [])
+  const env = { NODE_EXTRA_CA_CERTS: join(t.testdir({ 'cert.pem': cert }), 'cert.pem') }
+  const login = ['--header', 'Authorization: Bearer x']
+  t.match(await runProgram(t, ['audit', url, ...login], env), { code: 0, out: /^0 gaps, /m, err: /^$/ })
+  t.match(await runProgram(t, ['audit', `https://${NAME}:${port}`, '--connect', '127.0.0.1', ...login], env), {
+    code: 2,
+    out: /^$/,
+    err: /^fastify-mlflow-security: audit: [^\n]*altnames[^\n]* With --header the certificate has to be one that is trusted[^\n]*\n$/
+  })
   await t.rejects(run(url, '--header', 'Authorization: Bearer x'), {
     code: 'FST_MLFLOW_SECURITY_UNREACHABLE', message: /self-signed certificate\. With --header the certificate has to be one that is trusted.*NODE_EXTRA_CA_CERTS=FILE/
   })
