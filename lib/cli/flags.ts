@@ -89,5 +89,5 @@ export const serveFlags = { ...documentedFlags, ...gatewayFlags, ...aboutFlags }
 export const checkFlags = { ...documentedFlags, ...gatewayFlags, ...requestFlags, ...aboutFlags }
 /** The settings say what is meant to be allowed. */
 export const auditFlags = {
-  ...documentedFlags, [names.frameAncestors]: gatewayFlags[names.frameAncestors], ...targetFlags, ...aboutFlags
+  ...documentedFlags, ...flagsOf(['frameAncestors']), ...targetFlags, ...aboutFlags
 }

@@ -10,7 +10,7 @@ import { whatIsMeant } from '../../lib/cli/audit/meant.js'
 import { createRequests } from '../../lib/cli/audit/requests.js'
 import { parseTarget } from '../../lib/cli/audit/target.js'
 import { MAX_REQUESTS, openWire } from '../../lib/cli/audit/wire.js'
-import { resolveSettings } from '../../lib/settings/settings.js'
+import { resolveSettings } from '../../lib/settings/resolve.js'
 import { findings, heldAttacks, ids, run } from '../fixtures/audit.js'
 import { protect, startAudited } from '../fixtures/audited.js'
 import type { Gap } from '../fixtures/audited.js'
@@ -96,7 +96,7 @@ const OK = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:
 async function auditFor (url: string, timeout?: number): Promise<Report> {
   const target = parseTarget(url, undefined, [])
   const settings = resolveSettings({}, {})
-  return await audit(target, whatIsMeant(settings, target, settings), timeout)
+  return await audit(target, whatIsMeant(settings, target), timeout)
 }
 
 t.test('answers to an attack: what is held, what is inconclusive', async t => {

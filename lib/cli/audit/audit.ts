@@ -13,7 +13,7 @@ import { describeConnection } from './target.js'
 import type { Target } from './target.js'
 import { openWire } from './wire.js'
 import type { Wire } from './wire.js'
-import { UnreachableError } from '../../settings/errors.js'
+import { UnreachableError } from './unreachable-error.js'
 
 /** A case and what came out. */
 export interface Finding extends Judgement {

@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util'
 import { quote } from '../../grammar/quote.js'
-import { UsageError } from '../../settings/errors.js'
-import { resolveSettings } from '../../settings/settings.js'
+import { codedErrors } from '../../settings/errors.js'
+import { resolveSettings } from '../../settings/resolve.js'
 import { checkArguments } from '../arguments.js'
 import { auditFlags } from '../flags.js'
 import { settingOptions } from '../options.js'
+import { UsageError } from '../usage-error.js'
 import { audit } from './audit.js'
 import { whatIsMeant } from './meant.js'
 import { inJson, inWords } from './report.js'
@@ -44,7 +45,7 @@ export async function runAudit ({ urls, values }: AuditArguments, print: (text: 
   if (second !== undefined) throw new UsageError(`audit takes one URL, and ${quote(second)} is another one. See --help.`)
   const target = parseTarget(url, values.connect, values.header ?? [])
   const settings = resolveSettings(settingOptions(values), process.env)
-  const report = await audit(target, whatIsMeant(settings, target, resolveSettings({}, {})))
+  const report = await audit(target, codedErrors(() => whatIsMeant(settings, target)))
   print(values.json === true ? inJson(report) : inWords(report))
   return report.exitCode
 }

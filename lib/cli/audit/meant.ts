@@ -4,7 +4,8 @@ import { quote } from '../../grammar/quote.js'
 import { compileFrameAncestors } from '../../rules/frame-ancestors.js'
 import { compileHostRules } from '../../rules/host-rules.js'
 import { compileOriginRules } from '../../rules/origin-rules.js'
-import { UsageError } from '../../settings/errors.js'
+import { isDefaultList } from '../../settings/defaults.js'
+import { UsageError } from '../usage-error.js'
 import type { Settings } from '../../../types/index.js'
 import type { Target } from './target.js'
 
@@ -32,13 +33,13 @@ const MAX_LISTED = 2
 
 /**
  * @param settings - as they were given; a default list also means what the URL names
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_USAGE where the URL's own host is not allowed
+ * @throws SettingProblem, FST_MLFLOW_SECURITY_USAGE where the URL's own host is not allowed
  */
-export function whatIsMeant (settings: Settings, target: Target, defaults: Settings): Meant {
+export function whatIsMeant (settings: Settings, target: Target): Meant {
   const hostRules = compileHostRules(settings.allowedHosts)
   const originRules = compileOriginRules(settings.corsAllowedOrigins)
   compileFrameAncestors(settings.frameAncestors)
-  const isDefault = settings.allowedHosts.join() === defaults.allowedHosts.join()
+  const isDefault = isDefaultList('allowedHosts', settings.allowedHosts)
   if (!isDefault && !hostRules.allows(target.host)) {
     throw new UsageError(`audit: ${quote(target.authority)}, the URL's own host, is not in allowedHosts (${settings.allowedHosts.join(', ')}). ` +
       `Ask by a name that is: audit ${target.tls ? 'https' : 'http'}://NAME --connect ${target.authority}`)
@@ -51,7 +52,7 @@ export function whatIsMeant (settings: Settings, target: Target, defaults: Setti
   const allowsOrigin = (text: string): boolean => {
     const origin = parseOrigin(text)
     if (originRules.allowsEverything) return true
-    if (origin === undefined) return text === 'null' && originRules.allowsNull
+    if (origin === undefined) return originRules.allowsText(text)
     return originRules.allows(origin) || (origin.scheme === target.origin.split(':', 1)[0] && isAt(origin, target.host))
   }
   const isForeign = (name: string): boolean => !allowsHost(name) && !allowsOrigin(`https://${name}`)
