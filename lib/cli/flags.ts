@@ -94,3 +94,21 @@ export const aboutFlags = {
 export const serveFlags = { ...documentedFlags, ...gatewayFlags, ...aboutFlags }
 /** Those of the gateway too, so that a command line can be asked about as it stands. */
 export const checkFlags = { ...documentedFlags, ...gatewayFlags, ...requestFlags, ...aboutFlags }
+
+/** The settings of `authorize`. */
+export const authorizeFlags = {
+  dialect: { type: 'string', value: 'ENGINE', help: 'The engine that asks: nginx (also for HAProxy), caddy, traefik or envoy' },
+  host: { ...gatewayFlags.host },
+  port: { ...gatewayFlags.port, byDefault: '8081' },
+  'health-routes': {
+    type: 'string',
+    multiple: true,
+    value: 'PATHS',
+    help: 'Paths below the static prefix that answer to every Host, for GET and HEAD',
+    byDefault: '/health,/version'
+  },
+  [names.frameAncestors]: gatewayFlags[names.frameAncestors],
+  [names.reportOnly]: gatewayFlags[names.reportOnly],
+  'static-prefix': gatewayFlags['static-prefix'],
+  'log-level': gatewayFlags['log-level']
+} as const satisfies Flags

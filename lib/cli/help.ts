@@ -1,4 +1,4 @@
-import { aboutFlags, documentedFlags, gatewayFlags, requestFlags } from './flags.js'
+import { aboutFlags, authorizeFlags, documentedFlags, gatewayFlags, requestFlags } from './flags.js'
 import type { Flags } from './flags.js'
 
 const WIDTH = 100
@@ -9,6 +9,7 @@ export function help (): string {
   return `Usage: fastify-mlflow-security --upstream URL [flags]
        fastify-mlflow-security [flags] -- mlflow server […]
        fastify-mlflow-security check [the same flags] --host-header VALUE [--origin VALUE] […]
+       fastify-mlflow-security authorize --dialect ENGINE [flags]
 
 Protects an MLflow server against DNS rebinding, cross-origin requests and clickjacking: a gateway
 that passes on what the settings allow. A flag comes before the environment variable, and that
@@ -32,6 +33,11 @@ check: would this request pass? Prints the verdict, the rule and the fix, and ex
 (allowed), 1 (refused) or 2 (wrong flags).
 
 ${describe(requestFlags)}
+
+authorize: the same decisions for nginx, Caddy, Traefik, Envoy or HAProxy, which ask before each
+request and carry it themselves (docs/engines.md). Beside the settings of MLflow:
+
+${describe(authorizeFlags)}
 
 Examples:
 

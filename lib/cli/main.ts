@@ -24,6 +24,7 @@ const REFUSED = 1
  */
 export async function main (args: string[], print: Print = text => { process.stdout.write(text) }): Promise<number> {
   const [command, ...rest] = args
+  if (command === 'authorize') return await runAuthorize(rest, print)
   return await (command === 'check' ? runCheck(rest, print) : runGateway(args, print))
 }
 
@@ -65,6 +66,18 @@ async function runCheck (args: string[], print: Print): Promise<number> {
   })
   print(values.json === true ? `${JSON.stringify(answer, null, 2)}\n` : `${inWords(answer)}\n`)
   return answer.allowed ? 0 : REFUSED
+}
+
+async function runAuthorize (args: string[], print: Print): Promise<number> {
+  const flags = { ...documentedFlags, ...authorizeFlags, ...aboutFlags }
+  checkArguments(args, flags)
+  const { values } = parseArgs({ args, options: flags })
+  if (printAbout(values, print)) return 0
+  const { authorizeOptions } = await import('./authorize/options.js')
+  const { options, listen } = authorizeOptions(values, loggerOptions(values['log-level'], process.stdout.isTTY))
+  const { serveAuthorizer } = await import('./authorize/serve.js')
+  await serveAuthorizer(options, listen)
+  return 0
 }
 
 /** @returns whether that was all that was asked for */

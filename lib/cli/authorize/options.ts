@@ -1,0 +1,56 @@
+import type { FastifyServerOptions } from 'fastify'
+import { resolvePrefix } from '../../gateway/options.js'
+import { quote } from '../../grammar/quote.js'
+import { UsageError } from '../../settings/errors.js'
+import { parseHost, parsePort, settingOptions } from '../options.js'
+import type { ListenAddress, SettingValues } from '../options.js'
+import type { AuthorizeOptions } from './app.js'
+import { DIALECTS } from './question.js'
+import type { Dialect } from './question.js'
+
+/** What `util.parseArgs` makes of the flags of `authorize`. */
+interface AuthorizeValues extends SettingValues {
+  readonly dialect?: string | undefined
+  readonly host?: string | undefined
+  readonly port?: string | undefined
+  readonly 'health-routes'?: string[] | undefined
+  readonly 'static-prefix'?: string | undefined
+  readonly 'log-level'?: string | undefined
+}
+
+const HEALTH_ROUTES = ['/health', '/version']
+
+/** @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION for a wrong static prefix */
+export function authorizeOptions (
+  values: AuthorizeValues, logger: NonNullable<FastifyServerOptions['logger']>
+): { readonly options: AuthorizeOptions, readonly listen: ListenAddress } {
+  const staticPrefix = resolvePrefix(values['static-prefix'])
+  return {
+    options: {
+      dialect: parseDialect(values.dialect),
+      staticPrefix,
+      healthRoutes: parseHealthRoutes(values['health-routes']).map(route => staticPrefix + route),
+      security: settingOptions(values),
+      logger,
+      logsQuestions: values['log-level'] !== undefined && values['log-level'] !== 'info'
+    },
+    listen: { host: parseHost('host', values.host ?? '127.0.0.1'), port: parsePort('port', values.port ?? '8081') }
+  }
+}
+
+function parseDialect (value: string | undefined): Dialect {
+  const allowed = `Allowed: ${DIALECTS.join(', ')}; HAProxy's script speaks nginx's.`
+  if (value === undefined) throw new UsageError(`authorize needs --dialect ENGINE. ${allowed}`)
+  const dialect = DIALECTS.find(dialect => dialect === value.toLowerCase())
+  if (dialect === undefined) throw new UsageError(`--dialect: ${quote(value)} is none. ${allowed}`)
+  return dialect
+}
+
+/** Raw paths are compared as they are, so there is no place for patterns and escapes. */
+function parseHealthRoutes (values = HEALTH_ROUTES): string[] {
+  const routes = values.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
+  const wrong = routes.find(route => !/^(\/(?!\.+(\/|$))[A-Za-z0-9._~-]+)+$/.test(route))
+  if (wrong === undefined) return routes
+  throw new UsageError(`--health-routes: ${quote(wrong)} is no path that can be compared as it is. ` +
+    'Allowed: /health, /api/health; without the static prefix, a query, escapes, patterns or a trailing slash.')
+}
