@@ -72,16 +72,16 @@ export function createAuthorizer (
   // The hooks answer, after those of the plugin: no body that a header announces is waited for.
   const log = logsQuestions ? {} : { logLevel: 'warn' as const }
   app.after(() => {
-    app.get(ASKED, { ...log, onRequest: pass }, noHandler)
-    app.get(HEALTH, { ...log, onRequest: pass, config: { mlflowSecurity: { host: false } } }, noHandler)
-    app.get(RENDERER, { ...log, onRequest: pass, config: { mlflowSecurity: { frameOptions: 'NONE' } } }, noHandler)
-    app.get(UNREADABLE, { ...log, onRequest: refuse, config: { mlflowSecurity: { host: false, origin: false } } }, noHandler)
+    app.get(ASKED, { ...log, onRequest: pass }, pass)
+    app.get(HEALTH, { ...log, onRequest: pass, config: { mlflowSecurity: { host: false } } }, pass)
+    app.get(RENDERER, { ...log, onRequest: pass, config: { mlflowSecurity: { frameOptions: 'NONE' } } }, pass)
+    app.get(UNREADABLE, { ...log, onRequest: refuse, config: { mlflowSecurity: { host: false, origin: false } } }, refuse)
   })
 
-  function refuse (request: FastifyRequest, _reply: FastifyReply, done: (error: Error) => void): void {
+  async function refuse (request: FastifyRequest): Promise<void> {
     const error = new UnreadableQuestionError(questions.get(request.raw)?.problem ?? '')
     request.log.warn({ code: error.code, remoteAddress: request.ip }, error.message)
-    done(error)
+    throw error
   }
   return app
 }
@@ -91,8 +91,6 @@ const NOTHING: Head = { method: 'GET', url: '/', headers: {} }
 function pass (_request: FastifyRequest, reply: FastifyReply): void {
   reply.code(200).send()
 }
-
-function noHandler (): void {}
 
 function asRefusal (error: unknown): unknown {
   const isRefusal = error instanceof Error && 'statusCode' in error && error.statusCode === 400
