@@ -98,17 +98,9 @@ export const checkFlags = { ...documentedFlags, ...gatewayFlags, ...requestFlags
 /** The settings of `authorize`. */
 export const authorizeFlags = {
   dialect: { type: 'string', value: 'ENGINE', help: 'The engine that asks: nginx (also for HAProxy), caddy, traefik or envoy' },
-  host: { ...gatewayFlags.host },
+  host: gatewayFlags.host,
   port: { ...gatewayFlags.port, byDefault: '8081' },
-  'health-routes': {
-    type: 'string',
-    multiple: true,
-    value: 'PATHS',
-    help: 'Paths below the static prefix that answer to every Host, for GET and HEAD',
-    byDefault: '/health,/version'
-  },
-  [names.frameAncestors]: gatewayFlags[names.frameAncestors],
-  [names.reportOnly]: gatewayFlags[names.reportOnly],
+  ...ownFlags,
   'static-prefix': gatewayFlags['static-prefix'],
   'log-level': gatewayFlags['log-level']
 } as const satisfies Flags

@@ -1,15 +1,16 @@
 import type { FastifyServerOptions } from 'fastify'
 import { resolvePrefix } from '../../gateway/options.js'
 import { quote } from '../../grammar/quote.js'
-import { UsageError } from '../../settings/errors.js'
 import { parseHost, parsePort, settingOptions } from '../options.js'
-import type { ListenAddress, SettingValues } from '../options.js'
+import type { ListenAddress } from '../options.js'
+import { UsageError } from '../usage-error.js'
 import type { AuthorizeOptions } from './app.js'
 import { DIALECTS } from './question.js'
 import type { Dialect } from './question.js'
 
-/** What `util.parseArgs` makes of the flags of `authorize`. */
-interface AuthorizeValues extends SettingValues {
+/** What `util.parseArgs` makes of the flags of `authorize`; those of the settings come from the table. */
+interface AuthorizeValues {
+  readonly [flag: string]: unknown
   readonly dialect?: string | undefined
   readonly host?: string | undefined
   readonly port?: string | undefined
@@ -29,7 +30,7 @@ export function authorizeOptions (
     options: {
       dialect: parseDialect(values.dialect),
       staticPrefix,
-      healthRoutes: parseHealthRoutes(values['health-routes']).map(route => staticPrefix + route),
+      healthRoutes: parseHealthRoutes(values['health-routes'] ?? HEALTH_ROUTES.map(route => staticPrefix + route)),
       security: settingOptions(values),
       logger,
       logsQuestions: values['log-level'] !== undefined && values['log-level'] !== 'info'
@@ -47,10 +48,10 @@ function parseDialect (value: string | undefined): Dialect {
 }
 
 /** Raw paths are compared as they are, so there is no place for patterns and escapes. */
-function parseHealthRoutes (values = HEALTH_ROUTES): string[] {
+function parseHealthRoutes (values: readonly string[]): string[] {
   const routes = values.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
   const wrong = routes.find(route => !/^(\/(?!\.+(\/|$))[A-Za-z0-9._~-]+)+$/.test(route))
   if (wrong === undefined) return routes
   throw new UsageError(`--health-routes: ${quote(wrong)} is no path that can be compared as it is. ` +
-    'Allowed: /health, /api/health; without the static prefix, a query, escapes, patterns or a trailing slash.')
+    'Allowed: /health, /mlflow/health; without a query, escapes, patterns or a trailing slash.')
 }

@@ -86,13 +86,15 @@ t.test('what cannot be read is refused and logged', async t => {
 
 t.test('health answers to every Host, by the exact path', async t => {
   const plain = await start(t)
-  const below = await start(t, { 'static-prefix': '/mlflow', 'health-routes': ['/health,/live'] })
+  const below = await start(t, { 'static-prefix': '/mlflow' })
+  const named = await start(t, { 'static-prefix': '/mlflow', 'health-routes': ['/mlflow/live, /live'] })
   for (const [{ ask }, url, method, status] of [
     [plain, '/health', 'GET', 200], [plain, '/health', 'HEAD', 200], [plain, '/version?x', 'GET', 200], [plain, '/health', 'PUT', 403],
     [plain, '/health', 'OPTIONS', 403], [plain, '/health/', 'GET', 403], [plain, '/%68ealth', 'GET', 403], [plain, '//health', 'GET', 403],
     [plain, '/x/..%2fhealth', 'GET', 403], [plain, '/x/../health', 'GET', 403], [plain, '/@health', 'GET', 403], [plain, '/health#x', 'GET', 403],
     [plain, '/mlflow/health', 'GET', 403],
-    [below, '/mlflow/health', 'GET', 200], [below, '/mlflow/live', 'GET', 200], [below, '/health', 'GET', 403], [below, '/mlflow/version', 'GET', 403]
+    [below, '/mlflow/health', 'GET', 200], [below, '/mlflow/version', 'GET', 200], [below, '/health', 'GET', 403],
+    [named, '/mlflow/live', 'GET', 200], [named, '/live', 'GET', 200], [named, '/mlflow/health', 'GET', 403]
   ] as const) t.equal((await ask({ url, method, host: 'evil.com' })).status, status, `${method} ${url}`)
   t.equal((await plain.ask({ url: '/health', host: 'evil.com', headers: [EVIL, ['Upgrade', 'websocket']] })).status, 403, 'not to a foreign socket')
 })
@@ -165,7 +167,7 @@ t.test('what flags become', async t => {
     listen: { host: '127.0.0.1', port: 8081 }
   })
   t.match(authorizeOptions({ dialect: 'nginx', host: '::', port: '9', 'log-level': 'info', 'static-prefix': '/m', 'health-routes': ['/a, /b/c.d', '/e'] }, false), {
-    options: { healthRoutes: ['/m/a', '/m/b/c.d', '/m/e'], logsQuestions: false }, listen: { host: '::', port: 9 }
+    options: { healthRoutes: ['/a', '/b/c.d', '/e'], logsQuestions: false }, listen: { host: '::', port: 9 }
   })
   for (const route of ['health', '/health/', '/', '/*', '/:id', '/a%2fb', '/a?b', '/../x', '/./x', '/@health']) {
     t.throws(() => authorizeOptions({ dialect: 'nginx', 'health-routes': [route] }, false), { code: 'FST_MLFLOW_SECURITY_USAGE', message: /^--health-routes: / }, route)
