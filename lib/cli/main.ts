@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { checkArguments, splitCommand } from './arguments.js'
 import { besideChild, parseChild } from './child/command.js'
-import { checkFlags, serveFlags } from './flags.js'
+import { aboutFlags, authorizeFlags, checkFlags, documentedFlags, serveFlags } from './flags.js'
 import { help } from './help.js'
 import { logOptions, parseLevel } from './logger.js'
 import { serveOptions } from './options.js'
@@ -73,11 +73,14 @@ async function runAuthorize (args: string[], print: Print): Promise<number> {
   checkArguments(args, flags)
   const { values } = parseArgs({ args, options: flags })
   if (printAbout(values, print)) return 0
+  const outputs = await openOutputs()
+  const log = logOptions(parseLevel(values['log-level']), outputs.format)
   const { authorizeOptions } = await import('./authorize/options.js')
-  const { options, listen } = authorizeOptions(values, loggerOptions(values['log-level'], process.stdout.isTTY))
-  const { serveAuthorizer } = await import('./authorize/serve.js')
-  await serveAuthorizer(options, listen)
-  return 0
+  const { options, listen } = authorizeOptions(values, log)
+  const { runAuthorizer } = await import('./authorize/run.js')
+  const code = await runAuthorizer(options, listen)
+  await outputs.log.finish()
+  return code
 }
 
 /** @returns whether that was all that was asked for */

@@ -14,11 +14,10 @@ export interface AuthorizeOptions {
   readonly staticPrefix: string
   /** Raw paths that answer whatever the Host: `/mlflow/health`. */
   readonly healthRoutes: readonly string[]
-  /** The settings of the plugin. */
+  /** The other settings of the plugin. */
   readonly security: MlflowSecurityOptions
-  readonly logger: NonNullable<FastifyServerOptions['logger']>
-  /** Whether the log has a line for each question; engines log their requests themselves. */
-  readonly logsQuestions: boolean
+  /** What of Fastify's options is the log. */
+  readonly log: FastifyServerOptions
 }
 
 /** Longer than an engine keeps an idle connection, Envoy's hour included: what it asks must not meet a closed one. */
@@ -43,13 +42,13 @@ const UNREADABLE = '/@unreadable'
  * makes 500 of a 400. A preflight is answered as the plugin answers it.
  */
 export function createAuthorizer (
-  { dialect, staticPrefix, healthRoutes, security, logger, logsQuestions }: AuthorizeOptions
+  { dialect, staticPrefix, healthRoutes, security, log }: AuthorizeOptions
 ): FastifyInstance {
   const read = createReader(dialect)
   const routeOf = createRouter(staticPrefix, healthRoutes)
   const questions = new WeakMap<object, Question>()
   const app = Fastify({
-    logger,
+    ...log,
     trustProxy: (_address, hop) => hop === 0, // the engine's X-Forwarded-For for the log, and Caddy's X-Forwarded-Host
     keepAliveTimeout: KEEP_ALIVE,
     return503OnClosing: false,
@@ -70,12 +69,11 @@ export function createAuthorizer (
   app.register(mlflowSecurity, { ...security, healthRoutes: [...healthRoutes] })
   app.setErrorHandler((error, _request, reply) => { reply.send(asRefusal(error)) })
   // The hooks answer, after those of the plugin: no body that a header announces is waited for.
-  const log = logsQuestions ? {} : { logLevel: 'warn' as const }
   app.after(() => {
-    app.get(ASKED, { ...log, onRequest: pass }, pass)
-    app.get(HEALTH, { ...log, onRequest: pass, config: { mlflowSecurity: { host: false } } }, pass)
-    app.get(RENDERER, { ...log, onRequest: pass, config: { mlflowSecurity: { frameOptions: 'NONE' } } }, pass)
-    app.get(UNREADABLE, { ...log, onRequest: refuse, config: { mlflowSecurity: { host: false, origin: false } } }, refuse)
+    app.get(ASKED, { onRequest: pass }, pass)
+    app.get(HEALTH, { onRequest: pass, config: { mlflowSecurity: { host: false } } }, pass)
+    app.get(RENDERER, { onRequest: pass, config: { mlflowSecurity: { frameOptions: 'NONE' } } }, pass)
+    app.get(UNREADABLE, { onRequest: refuse, config: { mlflowSecurity: { host: false, origin: false } } }, refuse)
   })
 
   async function refuse (request: FastifyRequest): Promise<void> {

@@ -1,4 +1,3 @@
-import type { FastifyServerOptions } from 'fastify'
 import { resolvePrefix } from '../../gateway/options.js'
 import { quote } from '../../grammar/quote.js'
 import { parseHost, parsePort, settingOptions } from '../options.js'
@@ -16,24 +15,22 @@ interface AuthorizeValues {
   readonly port?: string | undefined
   readonly 'health-routes'?: string[] | undefined
   readonly 'static-prefix'?: string | undefined
-  readonly 'log-level'?: string | undefined
 }
 
 const HEALTH_ROUTES = ['/health', '/version']
 
 /** @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION for a wrong static prefix */
 export function authorizeOptions (
-  values: AuthorizeValues, logger: NonNullable<FastifyServerOptions['logger']>
+  values: AuthorizeValues, log: AuthorizeOptions['log']
 ): { readonly options: AuthorizeOptions, readonly listen: ListenAddress } {
   const staticPrefix = resolvePrefix(values['static-prefix'])
   return {
     options: {
       dialect: parseDialect(values.dialect),
       staticPrefix,
-      healthRoutes: parseHealthRoutes(values['health-routes'] ?? HEALTH_ROUTES.map(route => staticPrefix + route)),
+      healthRoutes: parseHealthRoutes(values['health-routes'], staticPrefix),
       security: settingOptions(values),
-      logger,
-      logsQuestions: values['log-level'] !== undefined && values['log-level'] !== 'info'
+      log
     },
     listen: { host: parseHost('host', values.host ?? '127.0.0.1'), port: parsePort('port', values.port ?? '8081') }
   }
@@ -47,11 +44,11 @@ function parseDialect (value: string | undefined): Dialect {
   return dialect
 }
 
-/** Raw paths are compared as they are, so there is no place for patterns and escapes. */
-function parseHealthRoutes (values: readonly string[]): string[] {
-  const routes = values.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
+/** Named as MLflow has them, below its prefix. Raw paths are compared as they are, so there is no place for patterns and escapes. */
+function parseHealthRoutes (lists = HEALTH_ROUTES, prefix: string): string[] {
+  const routes = lists.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
   const wrong = routes.find(route => !/^(\/(?!\.+(\/|$))[A-Za-z0-9._~-]+)+$/.test(route))
-  if (wrong === undefined) return routes
+  if (wrong === undefined) return routes.map(route => route.startsWith(`${prefix}/`) ? route : prefix + route)
   throw new UsageError(`--health-routes: ${quote(wrong)} is no path that can be compared as it is. ` +
-    'Allowed: /health, /mlflow/health; without a query, escapes, patterns or a trailing slash.')
+    'Allowed: /health, /api/health; without a query, escapes, patterns or a trailing slash.')
 }

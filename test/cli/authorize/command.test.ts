@@ -23,6 +23,14 @@ t.test('an error that nobody has caught ends it with 1', async t => {
   t.match(started.said.out, /"level":60.*unforeseen/)
 })
 
+t.test('an address that cannot be listened on is one line', async t => {
+  const first = start(t, ['authorize', '--dialect', 'envoy', '--host', 'localhost', '--port', '0'])
+  const [, port = ''] = await says(first, /Answering envoy at http:\/\/127\.0\.0\.1:(\d+)"/)
+  const { code, err } = await run(t, ['authorize', '--dialect', 'envoy', '--port', port])
+  t.equal(code, 1)
+  t.match(err, /^fastify-mlflow-security: --port: 127\.0\.0\.1:\d+ is taken by another program\./)
+})
+
 t.test('a wrong flag is one line', async t => {
   for (const [args, message] of [
     [[], /^fastify-mlflow-security: authorize needs --dialect ENGINE\./],
