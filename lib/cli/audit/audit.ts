@@ -37,8 +37,8 @@ export interface Report {
   readonly exitCode: 0 | 1 | 2
 }
 
-/** Milliseconds for one request. */
-const TIMEOUT = 10_000
+/** Milliseconds for one request: MLflow can be slow to answer the first one. */
+const TIMEOUT = 30_000
 
 const CASES: readonly Case[] = [...peopleCases, ...hostCases, ...originCases, ...frameCases]
 

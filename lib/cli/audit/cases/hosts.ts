@@ -58,7 +58,7 @@ export const hostCases: readonly Case[] = [
     promise: 'A request with two Hosts is refused',
     failure: 'A request with two Hosts is served',
     why: TWO_READERS,
-    fix: refuseWith400,
+    fix: () => 'Refuse it with 400, as the RFC asks: nginx in front does, and the gateway.',
     needs: 'read',
     async ask (context) {
       const { target: { authority }, meant: { foreign }, requests } = context
@@ -72,7 +72,7 @@ export const hostCases: readonly Case[] = [
     promise: 'A request line that names another host is refused',
     failure: 'A request line that names another host is served',
     why: `The host in the request line counts, and the Host header does not (RFC 9112 §3.2.2). ${TWO_READERS}`,
-    fix: refuseWith400,
+    fix: () => 'The gateway refuses it with 400. In nginx, give the server its server_name, and refuse all others by a default_server with return 444.',
     needs: 'read',
     async ask (context) {
       const { meant: { foreign }, requests } = context
@@ -128,10 +128,6 @@ function nameTheHosts ({ target: { authority } }: Pick<Context, 'target'>): stri
   return `Name the hosts: --allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS) on MLflow, without --disable-security-middleware, or on the ` +
     'gateway. A proxy in front has to pass the Host on as it came (nginx: proxy_set_header Host $http_host), or refuse other names itself ' +
     '(nginx: a default_server with return 444).'
-}
-
-function refuseWith400 (): string {
-  return 'A server or proxy in front that answers 400, as the RFC asks: nginx refuses two Hosts; the gateway refuses both.'
 }
 
 const everyHost = () => notApplicable('every Host is meant to pass: allowedHosts has "*"')
