@@ -49,7 +49,7 @@ const mlflowGateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, opti
 async function createWay (app: FastifyInstance, { upstream }: GatewaySettings): Promise<Way> {
   const { server, mlflowSecurity: { settings } } = app
   const limit = 'maxHeaderSize' in server && typeof server.maxHeaderSize === 'number' ? server.maxHeaderSize : maxHeaderSize
-  const directive = compileFrameAncestors(settings.frameAncestors)
+  const { directive } = compileFrameAncestors(settings.frameAncestors)
   return {
     upstream,
     via: `1.1 mlflow-gateway-${randomBytes(4).toString('hex')}`,
