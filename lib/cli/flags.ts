@@ -93,6 +93,15 @@ export const requestFlags = {
   json: { type: 'boolean', help: 'Print the verdict as JSON' }
 } as const satisfies Flags
 
+/** The server that `audit` asks, and how. */
+export const targetFlags = {
+  connect: { type: 'string', value: 'ADDRESS[:PORT]', help: 'Connect there, and ask for what the URL says' },
+  header: {
+    type: 'string', multiple: true, value: "'NAME: VALUE'", help: "A header to send along, a login for instance: 'Authorization: Bearer …'"
+  },
+  json: { type: 'boolean', help: 'Print the report as JSON' }
+} as const satisfies Flags
+
 export const aboutFlags = {
   help: { type: 'boolean', short: 'h', help: 'Print this page' },
   version: { type: 'boolean', help: 'Print the version' }
@@ -101,3 +110,7 @@ export const aboutFlags = {
 export const serveFlags = { ...documentedFlags, ...gatewayFlags, ...aboutFlags }
 /** Those of the gateway too, so that a command line can be asked about as it stands. */
 export const checkFlags = { ...documentedFlags, ...gatewayFlags, ...requestFlags, ...aboutFlags }
+/** The settings say what is meant to be allowed. */
+export const auditFlags = {
+  ...documentedFlags, ...flagsOf(['frameAncestors']), ...targetFlags, ...aboutFlags
+}

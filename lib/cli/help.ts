@@ -1,4 +1,4 @@
-import { aboutFlags, documentedFlags, gatewayFlags, requestFlags } from './flags.js'
+import { aboutFlags, documentedFlags, gatewayFlags, requestFlags, targetFlags } from './flags.js'
 import type { Flags } from './flags.js'
 
 const WIDTH = 100
@@ -9,6 +9,7 @@ export function help (): string {
   return `Usage: fastify-mlflow-security --upstream URL [flags]
        fastify-mlflow-security [flags] -- mlflow server […]
        fastify-mlflow-security check [the same flags] --host-header VALUE [--origin VALUE] […]
+       fastify-mlflow-security audit URL [settings] [--connect ADDRESS[:PORT]] [--json]
 
 Protects an MLflow server against DNS rebinding, cross-origin requests and clickjacking: a gateway
 that passes on what the settings allow. A flag comes before the environment variable, and that
@@ -33,6 +34,12 @@ check: would this request pass? Prints the verdict, the rule and the fix, and ex
 
 ${describe(requestFlags)}
 
+audit URL: would an attack get through? Replays harmless attacks against a running server, says
+what got through and which setting closes it, and exits with 0 (no gap), 1 (gaps) or 2 (nothing
+there, inconclusive, or wrong flags). The settings say what is meant to be allowed.
+
+${describe(targetFlags)}
+
 Examples:
 
   An MLflow server on this machine, for the people of a company:
@@ -51,6 +58,9 @@ Examples:
   Why is a request refused?
       fastify-mlflow-security check --allowed-hosts mlflow.lan --host-header mlflow.lan:8080 \\
         --method POST --origin http://mlflow.lan
+
+  Is this server protected?
+      fastify-mlflow-security audit http://mlflow.lan:5000
 `
 }
 

@@ -20,10 +20,11 @@ const REFUSED = 1
  * @param print - takes what is for the standard output
  * @returns the exit code, for a gateway when it has ended
  * @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_MISSING_DEPENDENCY,
- *   FST_MLFLOW_SECURITY_CANNOT_LISTEN
+ *   FST_MLFLOW_SECURITY_CANNOT_LISTEN, FST_MLFLOW_SECURITY_UNREACHABLE
  */
 export async function main (args: string[], print: Print = text => { process.stdout.write(text) }): Promise<number> {
   const [command, ...rest] = args
+  if (command === 'audit') return await runAudit(rest, print)
   return await (command === 'check' ? runCheck(rest, print) : runGateway(args, print))
 }
 
@@ -65,6 +66,12 @@ async function runCheck (args: string[], print: Print): Promise<number> {
   })
   print(values.json === true ? `${JSON.stringify(answer, null, 2)}\n` : `${inWords(answer)}\n`)
   return answer.allowed ? 0 : REFUSED
+}
+
+async function runAudit (args: string[], print: Print): Promise<number> {
+  const audit = await import('./audit/command.js')
+  const given = audit.readArguments(args)
+  return printAbout(given.values, print) ? 0 : await audit.runAudit(given, print)
 }
 
 /** @returns whether that was all that was asked for */

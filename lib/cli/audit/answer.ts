@@ -1,0 +1,79 @@
+/** What came back for a request. */
+export type Outcome = Answer | Silence
+
+export interface Answer {
+  readonly kind: 'answer'
+  readonly status: number
+  /** By lower-case name; the values of a header that came more than once are joined by a comma. */
+  readonly headers: ReadonlyMap<string, string>
+  /** At most {@link MAX_BYTES} of it. */
+  readonly body: string
+}
+
+export interface Silence {
+  /** `closed`: there was a connection, and the server ended it without an answer. */
+  readonly kind: 'closed' | 'timeout' | 'unreachable' | 'garbled'
+  readonly reason: string
+}
+
+/** No answer that matters here is longer. */
+export const MAX_BYTES = 256 * 1024
+
+const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: |$)/
+const HEAD_END = '\r\n\r\n'
+
+/**
+ * Reads an HTTP/1 answer (RFC 9112) from what has come so far.
+ *
+ * @param ended - nothing more will come
+ * @returns `undefined` while the answer is not complete, and where what has come is none
+ */
+export function readAnswer (bytes: Buffer, ended: boolean): Answer | undefined {
+  const end = bytes.indexOf(HEAD_END)
+  if (end === -1) return undefined
+  const [first = '', ...lines] = bytes.toString('latin1', 0, end).split('\r\n')
+  const status = Number(STATUS_LINE.exec(first)?.[1] ?? 0)
+  if (status === 0) return undefined
+  const rest = bytes.subarray(end + HEAD_END.length)
+  if (status < 200 && status !== 101) return readAnswer(rest, ended)
+  const headers = joinHeaders(lines.map(splitLine))
+  const body = readBody(status, headers, rest, ended)
+  return body === undefined ? undefined : { kind: 'answer', status, headers, body }
+}
+
+function splitLine (line: string): [name: string, value: string] {
+  const colon = line.indexOf(':')
+  return [line.slice(0, colon), line.slice(colon + 1).trim()]
+}
+
+export function joinHeaders (pairs: Iterable<readonly [name: string, value: string]>): ReadonlyMap<string, string> {
+  const headers = new Map<string, string>()
+  for (const [written, value] of pairs) {
+    const name = written.toLowerCase()
+    const known = headers.get(name)
+    headers.set(name, known === undefined ? value : `${known}, ${value}`)
+  }
+  return headers
+}
+
+function readBody (status: number, headers: ReadonlyMap<string, string>, rest: Buffer, ended: boolean): string | undefined {
+  if (status === 101 || status === 204 || status === 304) return ''
+  if (/\bchunked\b/i.test(headers.get('transfer-encoding') ?? '')) return readChunks(rest, ended)
+  const length = headers.get('content-length')
+  const isComplete = length !== undefined && rest.length >= Number(length)
+  return isComplete || ended ? rest.toString('utf8', 0, length === undefined ? undefined : Number(length)) : undefined
+}
+
+function readChunks (bytes: Buffer, ended: boolean): string | undefined {
+  const chunks: Buffer[] = []
+  let at = 0
+  for (;;) {
+    const lineEnd = bytes.indexOf('\r\n', at)
+    const size = lineEnd === -1 ? NaN : Number.parseInt(bytes.toString('latin1', at, lineEnd), 16)
+    if (size === 0) return Buffer.concat(chunks).toString()
+    const next = lineEnd + 2 + size
+    if (Number.isNaN(size) || next > bytes.length) return ended ? Buffer.concat(chunks).toString() : undefined
+    chunks.push(bytes.subarray(lineEnd + 2, next))
+    at = next + 2
+  }
+}

@@ -1,0 +1,129 @@
+import type { Answer, Outcome } from './answer.js'
+import type { Case, Context, ControlName, Controls } from './case.js'
+import { frameCases } from './cases/frames.js'
+import { hostCases } from './cases/hosts.js'
+import { originCases } from './cases/origins.js'
+import { peopleCases } from './cases/people.js'
+import { explainControl, isPage, isSame, isSearchResult } from './judge.js'
+import type { Judgement, Verdict } from './judge.js'
+import type { Meant } from './meant.js'
+import { createRequests } from './requests.js'
+import type { Requests } from './requests.js'
+import { describeConnection } from './target.js'
+import type { Target } from './target.js'
+import { openWire } from './wire.js'
+import type { Wire } from './wire.js'
+import { UnreachableError } from './unreachable-error.js'
+
+/** A case and what came out. */
+export interface Finding extends Judgement {
+  readonly id: string
+  readonly group: Case['group']
+  /** What should hold; of a gap or a note, what holds in its place. */
+  readonly title: string
+  readonly why: string
+  readonly fix: string
+  readonly isRequired: boolean
+}
+
+export interface Report {
+  readonly target: Target
+  readonly meant: Meant
+  readonly findings: readonly Finding[]
+  /** How many requests were sent. */
+  readonly requests: number
+  readonly certificateProblem: string | undefined
+  /** 0: no gap, 1: gaps, 2: a required case is inconclusive. */
+  readonly exitCode: 0 | 1 | 2
+}
+
+/** Milliseconds for one request. */
+const TIMEOUT = 10_000
+
+const CASES: readonly Case[] = [...peopleCases, ...hostCases, ...originCases, ...frameCases]
+
+const CHANGED = 'plain requests are answered otherwise at the end than at the beginning: a rate limit or a ban?'
+
+const BY_HTTPS = 'By https this is no gap: a rebound page has no certificate for its name, so that the browser stops it'
+
+/**
+ * Replays attacks against a running server, all of them harmless: GET, OPTIONS, and POST where MLflow only searches.
+ *
+ * @param timeout - milliseconds for one request
+ * @throws FST_MLFLOW_SECURITY_UNREACHABLE where nothing is there
+ */
+export async function audit (target: Target, meant: Meant, timeout = TIMEOUT): Promise<Report> {
+  const wire = openWire(target, timeout)
+  const requests = createRequests(target)
+  const read = await wire.send(requests.read())
+  if (read.kind === 'unreachable' || read.kind === 'timeout') throw unreachable(target, read.reason)
+  const controls = { ...await askRest(wire, requests), read }
+  const asked = await askCases({ target, meant, requests, wire, controls })
+  const again = { read: await wire.send(requests.read()), ...await askRest(wire, requests) }
+  const findings = isSteady(controls, again) ? asked : asked.map(doubt)
+  return { target, meant, findings, requests: wire.sent, certificateProblem: wire.certificateProblem, exitCode: exitCodeOf(findings) }
+}
+
+async function askRest (wire: Wire, requests: Requests): Promise<Omit<Controls, 'read'>> {
+  return { write: await wire.send(requests.sdkWrite()), page: await wire.send(requests.page()) }
+}
+
+function unreachable (target: Target, reason: string): Error {
+  const { url, tls } = target
+  const hint = /certificate|self.signed|altname/i.test(reason)
+    ? 'With --header the certificate has to be one that is trusted, for the header may be a login: NODE_EXTRA_CA_CERTS=FILE names your own.'
+    : `Is the server running there${tls ? ', and does it speak https' : ''}?`
+  return new UnreachableError(`audit: ${url} cannot be asked at ${describeConnection(target)}: ${reason}. ${hint}`)
+}
+
+/** What shows that a control is served, by its name. */
+const SERVED: Readonly<Record<ControlName, (outcome: Outcome) => outcome is Answer>> = {
+  read: isSearchResult, write: isSearchResult, page: isPage
+}
+const CONTROL_WORDS: Readonly<Record<ControlName, string>> = {
+  read: 'a plain GET of experiments/search', write: 'a plain POST to runs/search', page: 'the start page'
+}
+
+async function askCases (known: Omit<Context, 'verdicts' | 'refusals'>): Promise<Finding[]> {
+  const verdicts = new Map<string, Verdict>()
+  const context: Context = { ...known, verdicts, refusals: new Map() }
+  const findings: Finding[] = []
+  for (const one of CASES) {
+    const judgement = softenByHttps(one, context, await askCase(one, context))
+    verdicts.set(one.id, judgement.verdict)
+    const { id, group, promise, failure, why, isRequired = false } = one
+    const hasFailed = judgement.verdict === 'gap' || judgement.verdict === 'note'
+    findings.push({ ...judgement, id, group, title: hasFailed ? failure : promise, why, fix: one.fix(context), isRequired })
+  }
+  return findings
+}
+
+async function askCase (one: Case, context: Context): Promise<Judgement> {
+  // A login page is a page as well: first of all MLflow has to be there.
+  const needs = isSearchResult(context.controls.read) ? one.needs : 'read'
+  const control = context.controls[needs]
+  if (SERVED[needs](control)) return await one.ask(context, control)
+  return one.without?.(control) ?? { verdict: 'inconclusive', evidence: explainControl(control, CONTROL_WORDS[needs]) }
+}
+
+function softenByHttps ({ group }: Case, { target }: Context, { verdict, evidence }: Judgement): Judgement {
+  return group === 'host' && target.tls && verdict === 'gap' ? { verdict: 'note', evidence: `${evidence}. ${BY_HTTPS}` } : { verdict, evidence }
+}
+
+function isSteady (before: Controls, after: Controls): boolean {
+  return isSame(before.read, after.read) && isSame(before.write, after.write) && isSame(before.page, after.page)
+}
+
+/** A server that has begun to refuse us refuses for that reason, too. What got through got through. */
+function doubt (finding: Finding): Finding {
+  const { id, group, verdict } = finding
+  const isRefusal = verdict === (group === 'people' ? 'gap' : 'held') || (id === 'refusal-headers' && verdict === 'gap')
+  return isRefusal
+    ? { ...finding, verdict: 'inconclusive', evidence: `${finding.evidence}; but ${CHANGED}` }
+    : finding
+}
+
+function exitCodeOf (findings: readonly Finding[]): Report['exitCode'] {
+  if (findings.some(({ verdict }) => verdict === 'gap')) return 1
+  return findings.some(({ verdict, isRequired }) => isRequired && verdict === 'inconclusive') ? 2 : 0
+}

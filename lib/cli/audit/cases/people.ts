@@ -1,0 +1,44 @@
+import type { Case } from '../case.js'
+import { describe, isInvalidHost, isSearchResult, judgeNeed } from '../judge.js'
+
+/** What has to pass: what breaks people is switched off by them, with everything else. */
+export const peopleCases: readonly Case[] = [
+  {
+    id: 'own-address',
+    group: 'people',
+    promise: 'The server answers to its own address',
+    failure: 'The server refuses its own address',
+    why: 'The server refuses the name by which you call it: nobody can use it there.',
+    fix: ({ target: { authority } }) => `Add it to the hosts: --allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS); MLflow wants the port as well.`,
+    needs: 'read',
+    isRequired: true,
+    ask: async (_context, { status }) => ({ verdict: 'held', evidence: String(status) }),
+    without: control => isInvalidHost(control) ? { verdict: 'gap', evidence: describe(control) } : undefined
+  },
+  {
+    id: 'own-page',
+    group: 'people',
+    promise: "The server's own page may write",
+    failure: "The server's own page may not write",
+    why: 'People open the UI and can look, but each click that changes something fails (mlflow/mlflow#22618). The next thing they do is to ' +
+      'switch all protection off.',
+    fix: ({ target: { origin } }) => `On MLflow itself: --cors-allowed-origins ${origin} (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). The gateway knows its ` +
+      'own page without it, where a proxy in front passes the Host on with its port (nginx: proxy_set_header Host $http_host).',
+    needs: 'read',
+    isRequired: true,
+    async ask ({ wire, requests, target: { origin } }) {
+      return judgeNeed(await wire.send(requests.write({ headers: requests.pageOf(origin) })), isSearchResult)
+    }
+  },
+  {
+    id: 'sdk',
+    group: 'people',
+    promise: 'Scripts and SDKs may write',
+    failure: 'Scripts and SDKs may not write',
+    why: 'Clients that are no browser send no Origin. Refused, no run is logged.',
+    fix: () => 'Let requests without an Origin pass where no Sec-Fetch-Site says that another site sent them. Is it a rule of a firewall or a proxy in front?',
+    needs: 'read',
+    isRequired: true,
+    ask: async ({ controls: { write } }) => judgeNeed(write, isSearchResult)
+  }
+]
