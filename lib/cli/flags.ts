@@ -42,6 +42,13 @@ export const gatewayFlags = {
   port: { type: 'string', value: 'PORT', help: 'The port to listen on', byDefault: '8080' },
   ...ownFlags,
   'static-prefix': { type: 'string', value: '/PATH', help: 'The --static-prefix that the MLflow server has' },
+  'callback-paths': {
+    type: 'string',
+    multiple: true,
+    value: 'PATHS',
+    help: 'Where an identity provider\'s page may post a login form to, from its own site: /callback',
+    byDefault: 'none'
+  },
   'trust-proxy': {
     type: 'string',
     multiple: true,

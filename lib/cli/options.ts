@@ -16,6 +16,7 @@ interface GatewayValues {
   readonly upstream?: string | undefined
   readonly 'static-prefix'?: string | undefined
   readonly 'health-routes'?: string[] | undefined
+  readonly 'callback-paths'?: string[] | undefined
   readonly 'trust-proxy'?: string[] | undefined
   readonly cert?: string | undefined
   readonly key?: string | undefined
@@ -100,6 +101,7 @@ function gatewayOptions (values: GatewayValues, certificate: CertificateFiles | 
     ...(routes === undefined ? {} : { healthRoutes: belowPrefix(routes, values['static-prefix']) }),
     upstream: values.upstream,
     staticPrefix: values['static-prefix'],
+    callbackPaths: values['callback-paths'],
     upstreamTimeout: numberOf('upstream-timeout', values['upstream-timeout']),
     upstreamCa: values['upstream-ca'] === undefined ? undefined : readCa(values['upstream-ca']),
     tls: certificate === undefined ? undefined : readCertificate(certificate),

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { Server as NetServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
-import { setTimeout as wait } from 'node:timers/promises'
+import { setImmediate, setTimeout as wait } from 'node:timers/promises'
 
 /** How long a connection may stay idle while the server drains, in milliseconds: a client's next request may be on its way. */
 const IDLE = 1000
@@ -75,6 +75,7 @@ export function trackConnections (server: Server): Connections {
       clearInterval(timer)
       for (const socket of [...connections.keys(), ...sockets]) socket.destroy()
       await closed
+      await setImmediate() // their requests hear of it before anything else ends
     }
   }
 }

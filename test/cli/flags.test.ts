@@ -31,6 +31,7 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [[...up, 'serve'], /^Unexpected "serve"\. See --help\.$/],
     [['serve'], /^Unexpected "serve"\. See --help\.$/],
     [[...up, '--', 'mlflow', 'server'], /^--upstream http:\/\/127\.0\.0\.1:1 and -- mlflow do not go together: /],
+    [[...up, '--callback-paths', '/api/x'], /^callbackPaths \(--callback-paths\): "\/api\/x" is MLflow's API/],
     [['--'], /^No command stands behind --\. Give one: -- mlflow server\.$/],
     [['check', '--host-header', 'a', '--', 'serve'], /^"serve" does not say where the port goes: write \{port\} there/],
     [['--static-prefix', '/a', '--', 'mlflow', 'server', '--static-prefix', '/b'], /^--static-prefix: mlflow has "\/b", and the gateway "\/a"\. Leave the gateway's out\.$/],
@@ -110,11 +111,13 @@ t.test('what flags become', async t => {
   t.strictSame(serve().options, {
     upstream: undefined,
     staticPrefix: undefined,
+    callbackPaths: undefined,
     upstreamTimeout: undefined,
     upstreamCa: undefined,
     tls: undefined,
     fastify: { logger: false, keepAliveTimeout: 72_000 }
   })
+  t.strictSame(serve('--callback-paths', '/a,/b', '--callback-paths', '/c').options.callbackPaths, ['/a,/b', '/c'])
   t.match(serve(), { certificate: undefined, drainDelay: 0, shutdownTimeout: 20_000 })
   t.match(serve('--drain-delay', '1.5', '--shutdown-timeout', '0'), { drainDelay: 1500, shutdownTimeout: 0 })
   t.match(serve('--keep-alive-timeout', '5', '--max-header-size', '65536').options.fastify, { keepAliveTimeout: 5000, http: { maxHeaderSize: 65536 } })

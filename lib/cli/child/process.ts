@@ -11,6 +11,8 @@ import type { ChildCommand } from './command.js'
 
 /** How often a group is looked at that has been told to end, in milliseconds. */
 const LOOK_AGAIN = 50
+/** How long a group may take to be gone once it is killed, in milliseconds. Where nobody clears it away, it never is. */
+const AFTER_KILL = 1000
 /** A line that never ends is passed on in pieces of this length. */
 const LONGEST_LINE = 1 << 16
 
@@ -44,12 +46,16 @@ export async function startChild (command: ChildCommand, port: number, output: O
     ended,
     kill: () => { send('SIGKILL') },
     async end (timeout) {
-      const deadline = Date.now() + timeout
       send('SIGTERM')
-      while (send(0) && Date.now() < deadline) await wait(LOOK_AGAIN)
+      await untilGone(send, timeout)
       send('SIGKILL')
+      await untilGone(send, AFTER_KILL)
     }
   }
+}
+
+async function untilGone (send: (signal: 0) => boolean, timeout: number): Promise<void> {
+  for (const deadline = Date.now() + timeout; send(0) && Date.now() < deadline;) await wait(LOOK_AGAIN)
 }
 
 function spawned (child: ChildProcess, program: string): Promise<number> {
