@@ -10,8 +10,8 @@ export function arePlain (data: Readonly<Record<string, unknown>>): boolean {
   return optionNames.every(option => data[option] === undefined || typesOf(settingOf(option).schema).includes(plainTypeOf(data[option])))
 }
 
-function typesOf (schema: object): unknown[] {
-  return 'type' in schema ? [schema.type].flat() : []
+function typesOf ({ type }: { readonly type?: unknown }): unknown[] {
+  return [type].flat()
 }
 
 /** @returns the type in JSON Schema's words; of other objects none that a schema has */
