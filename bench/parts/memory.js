@@ -8,7 +8,7 @@ import { runInNewContext } from 'node:vm'
 import Fastify from 'fastify'
 import mlflowSecurity from '../../dist/index.js'
 import { createPolicy } from '../../dist/policy/policy.js'
-import { resolveSettings } from '../../dist/settings/settings.js'
+import { resolveSettings } from '../../dist/settings/resolve.js'
 import { ratio, show, spread, table, takeTurns, target } from '../harness.js'
 import { start } from '../processes.js'
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isHostAllowed } from 'host-validation-middleware'
 import { createPolicy } from '../../dist/policy/policy.js'
-import { resolveSettings } from '../../dist/settings/settings.js'
+import { resolveSettings } from '../../dist/settings/resolve.js'
 import { ratio, show, spread, table, takeTurns, target } from '../harness.js'
 
 const CALLS = 20_000

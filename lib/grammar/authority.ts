@@ -76,7 +76,8 @@ export function parseName (text: string): string | undefined {
  */
 export function parseAddress (text: string): { kind: 'ipv4' | 'ipv6', host: string } | undefined {
   if (isIPv4(text)) return { kind: 'ipv4', host: text }
-  if (!isIPv6(text) || text.includes('%')) return undefined
+  // Node compiles a large expression at its first isIPv6, which names do not need.
+  if (!text.includes(':') || text.includes('%') || !isIPv6(text)) return undefined
   const { address } = new SocketAddress({ address: text, family: 'ipv6' })
   const embedded = address.slice(IPV4_MAPPED.length)
   return address.startsWith(IPV4_MAPPED) && isIPv4(embedded)

@@ -2,20 +2,22 @@ import cors from '@fastify/cors'
 import type { FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hangUpAfter } from './hang-up.js'
-import type { RouteCors, RouteOverrides } from './route-config.js'
+import type { RouteOverrides } from './route-config.js'
 import { METHODS, isPreflight } from '../policy/methods.js'
 import type { Policy } from '../policy/policy.js'
-import type { Settings } from '../../types/index.js'
+import type { CorsOptions, Settings } from '../../types/index.js'
 
 /** What `@fastify/cors` reads of a request, and the one thing that it writes. */
 interface CorsRequest {
   readonly raw: FastifyRequest['raw']
   readonly headers: FastifyRequest['headers']
-  readonly routeOptions: { readonly config: { readonly cors: RouteCors | undefined } }
+  readonly routeOptions: { readonly config: { readonly cors: FastifyCorsOptions } }
   corsPreflightEnabled: boolean
 }
 
 type CorsHandler = (request: CorsRequest, reply: FastifyReply, next: (error?: Error) => void) => void
+
+const EVERYONE = Object.freeze({ origin: '*', credentials: false })
 
 /**
  * Writes the CORS headers of an allowed Origin, and answers its preflights.
@@ -26,18 +28,22 @@ export type CorsAnswer = (request: FastifyRequest, reply: FastifyReply) => boole
 
 export function createCors (settings: Settings, policy: Policy, overrides: RouteOverrides): CorsAnswer {
   const { preflightContinue = false, optionsSuccessStatus = 204 } = settings.cors
-  const writeHeaders = {
-    none: undefined,
-    listed: corsHandler({ ...settings.cors, origin: true, credentials: true }),
-    // Credentials for every origin there is would hand them to every site there is; browsers refuse the pair as well.
-    any: corsHandler({ ...settings.cors, origin: '*', credentials: false })
-  }
+  const writeHeaders = corsHandler(settings.cors)
 
   return function answerCors (request, reply) {
-    const write = writeHeaders[policy.corsAccess(request.headers.origin)]
-    if (write === undefined) return false
-    const isAnswerable = askCors(write, request, reply, overrides.corsOf(request))
-    if (!isAnswerable || preflightContinue) return false
+    const { raw, headers } = request
+    const { origin } = headers
+    const access = policy.corsAccess(origin)
+    if (origin === undefined || access === 'none') return false
+    const route = overrides.corsOf(request)
+    if (route === false) return false
+    // Credentials for every origin there is would hand them to every site there is; browsers refuse the pair as well.
+    const allowed = access === 'any' ? EVERYONE : { origin, credentials: true }
+    const config = { cors: route === undefined ? allowed : { ...route, ...allowed } }
+    const asked = { raw, headers, routeOptions: { config }, corsPreflightEnabled: false }
+    writeHeaders(asked, reply)
+    // `@fastify/cors` takes every OPTIONS for a preflight; a bare one is the app's own.
+    if (preflightContinue || !asked.corsPreflightEnabled || !isPreflight(raw)) return false
     hangUpAfter(request, reply)
     // Some browsers wait for a body without the length, even of a 204.
     reply.code(optionsSuccessStatus).header('content-length', '0').send()
@@ -46,28 +52,15 @@ export function createCors (settings: Settings, policy: Policy, overrides: Route
 }
 
 /**
- * Asks `@fastify/cors` with an object of its own in place of the request. It would read the route's `config.cors` there, with
- * which any route could open what the policy closes: here it finds what {@link RouteOverrides.corsOf} has let through.
- *
- * @returns whether it has set a preflight's headers
- * @throws TypeError where another version of `@fastify/cors` does not come back at once
- */
-function askCors (write: CorsHandler, request: FastifyRequest, reply: FastifyReply, cors: RouteCors | undefined): boolean {
-  const asked = { raw: request.raw, headers: request.headers, routeOptions: { config: { cors } }, corsPreflightEnabled: false }
-  let isBack = false
-  write(asked, reply, () => { isBack = true })
-  if (!isBack) throw new TypeError('This version of @fastify/cors does not call next at once')
-  // It takes every OPTIONS for a preflight; a bare one is the app's own.
-  return asked.corsPreflightEnabled && isPreflight(request.raw)
-}
-
-/**
  * Takes the onRequest handler of `@fastify/cors` without registering it. Registered, it would bring an `OPTIONS *` route along,
- * which would keep the app from having one, or a catch-all; its handler answers preflights where no route matches as well.
+ * which would keep the app from having one, or a catch-all; and it would heed the `config.cors` of any route, which could open
+ * what the policy closes. So it is asked with an object in place of the request, for allowed Origins only, and what the policy
+ * says stands there as the route's own word.
  *
- * @throws TypeError where another version of `@fastify/cors` asks the instance for more than this
+ * @returns writes the headers of an allowed Origin
+ * @throws TypeError where another version of `@fastify/cors` asks the instance for more than this, or does not come back at once
  */
-function corsHandler (options: FastifyCorsOptions): CorsHandler {
+function corsHandler (options: CorsOptions): (request: CorsRequest, reply: FastifyReply) => void {
   const handlers: CorsHandler[] = []
   const instance = {
     decorateRequest () {},
@@ -78,5 +71,9 @@ function corsHandler (options: FastifyCorsOptions): CorsHandler {
   Reflect.apply(cors, undefined, [instance, all, () => {}])
   const [handler] = handlers
   if (handler === undefined || handlers.length > 1) throw new TypeError('This version of @fastify/cors has not one onRequest handler')
-  return handler
+  return (request, reply) => {
+    let isBack = false
+    handler(request, reply, () => { isBack = true })
+    if (!isBack) throw new TypeError('This version of @fastify/cors does not come back at once')
+  }
 }

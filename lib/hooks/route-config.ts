@@ -91,8 +91,9 @@ export function watchRoutes ({ root }: Lineage, check: CheckRoute): RouteOverrid
   for (const instance of [root, ...descendants(root)]) instance.addHook('onRoute', watchRoute)
   root.addHook('onReady', done => {
     for (const { route, url, given, then } of shown.splice(0)) {
-      check({ url, method: route.method, config: route.config ?? {} })
-      note(route.config ?? {})
+      const { method, config = {} } = route
+      check({ url, method, config })
+      note(config)
       refuseLateChange(url, wordsOf(given), then)
     }
     done()

@@ -6,7 +6,7 @@ export type HeaderValue = number | string | readonly string[] | undefined
  * @returns the header with Origin in it (RFC 9110 §12.5.5), so that no cache answers one site with another's answer
  */
 export function varyByOrigin (vary: HeaderValue): string {
-  const names = vary === undefined ? '' : [vary].flat().join(', ')
+  const names = Array.isArray(vary) ? vary.join(', ') : String(vary ?? '')
   if (names === '') return 'Origin'
   return /(^|,)\s*(origin|\*)\s*(,|$)/i.test(names) ? names : `${names}, Origin`
 }

@@ -109,7 +109,8 @@ function parseSchemeAndHost (entry: string): OriginEntry {
   if (scheme === 'ws' || scheme === 'wss') throw new EntryProblem('is of a socket, and the page that opens it has another scheme', `http${entry.slice(2)}`)
   const path = rest.search(/[/?#]/)
   if (path !== -1) throw withPath(scheme, rest, path)
-  if (isIPv6(rest)) throw new EntryProblem('has an IPv6 address without brackets', `${scheme}://[${rest}]`)
+  // Two colons are the least that it has; Node compiles a large expression at its first isIPv6.
+  if (rest.indexOf(':') !== rest.lastIndexOf(':') && isIPv6(rest)) throw new EntryProblem('has an IPv6 address without brackets', `${scheme}://[${rest}]`)
   try {
     const { host, port = defaultPort(scheme) } = splitPort(rest)
     return { scheme, pattern: host === '*' ? parseGlob(host) : parseHostPattern(host), port }

@@ -1,7 +1,9 @@
-import envSchema from 'env-schema'
+import { createRequire } from 'node:module'
+import type EnvSchema from 'env-schema'
 import { invalidOption, unknownOption } from './errors.js'
 import { DEFAULT_LISTS } from './defaults.js'
 import { findMeant } from './spelling.js'
+import { arePlain } from './plain.js'
 import { isOptionName, optionNames, settingOf, settingsSchema, settingsTable, variableNames } from './table.js'
 import type { OptionName } from './table.js'
 import type { CorsOptions, FrameOptions, MlflowSecurityOptions, Settings } from '../../types/index.js'
@@ -97,8 +99,12 @@ interface Problem {
   readonly error: SchemaError
 }
 
+const require = createRequire(import.meta.url)
+
 /** Validates by the schema. Env-schema tells what is wrong by an error alone, which carries those of Ajv. */
 function tryValidate (data: Record<string, unknown>): { readonly given: GivenSettings } | { readonly problem: Problem } {
+  if (arePlain(data)) return { given: data }
+  const envSchema: typeof EnvSchema = require('env-schema')
   try {
     const given = envSchema<GivenSettings>({
       schema: structuredClone(settingsSchema), // env-schema writes into the schema it is given

@@ -144,6 +144,17 @@ t.test('reply.helmet() in a handler: its DENY and its policy stand', async t => 
   t.match(headers, { [FRAME_OPTIONS]: 'DENY', [CSP]: /^default-src 'self';.*frame-ancestors 'self'/ })
 })
 
+t.test("a policy that a hook has set on Fastify's reply gets our sites, or gives way to a route's own frameOptions", async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowSecurity, { frameAncestors: 'https://nb' })
+  app.addHook('onRequest', async (_request, reply) => { reply.header(CSP, "default-src 'self'; frame-ancestors 'self'") })
+  app.get('/', () => 'ok')
+  app.get('/deny', { config: { mlflowSecurity: { frameOptions: 'DENY' } } }, () => 'ok')
+  const port = await listen(app)
+  t.equal((await request(port, 'GET', '/', [HOST])).headers[CSP], "default-src 'self'; frame-ancestors 'self' https://nb")
+  t.equal((await request(port, 'GET', '/deny', [HOST])).headers[CSP], "default-src 'self'; frame-ancestors 'none'")
+})
+
 t.test("a route's own frameOptions hold where an onRequest hook answers", async t => {
   const { app } = createApp(t)
   await app.register(mlflowSecurity, { frameAncestors: 'https://nb' })

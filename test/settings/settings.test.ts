@@ -146,7 +146,7 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
 t.test('an unknown option stops the start', async t => {
   const cases: Array<[name: string, meant?: string]> = [
     ['allowedHost', 'allowedHosts'], ['allowed-hosts', 'allowedHosts'], ['corsAllowedOrigin', 'corsAllowedOrigins'],
-    ['AllowedHosts', 'allowedHosts'], ['allowedHOSTS', 'allowedHosts'], ['MLFLOW_SERVER_ALLOWED_HOST', 'MLFLOW_SERVER_ALLOWED_HOSTS'], ['hosts'], ['prefix']
+    ['AllowedHosts', 'allowedHosts'], ['allowedHOSTS', 'allowedHosts'], ['MLFLOW_SERVER_ALLOWED_HOST', 'MLFLOW_SERVER_ALLOWED_HOSTS'], ['hosts'], ['prefixes']
   ]
   for (const [name, meant] of cases) {
     const fix = meant === undefined ? '' : ` Did you mean "${meant}"\\?`
