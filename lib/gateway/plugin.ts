@@ -54,7 +54,7 @@ async function createWay ({ server, mlflowSecurity: { settings } }: FastifyInsta
     passesDecided: settings.disableSecurityMiddleware,
     replaces: !settings.disableSecurityMiddleware,
     ancestors: directive === undefined || settings.disableSecurityMiddleware ? undefined : createFrameAncestorsEditor(directive),
-    upgradeTimeout: UPGRADE_TIMEOUT,
+    upgradeTimeout: upstream.headersTimeout > 0 ? upstream.headersTimeout : UPGRADE_TIMEOUT,
     client: await createClient(upstream, limit)
   }
 }
