@@ -139,8 +139,12 @@ const upstreamAt = { origin: 'http://up:5000', host: 'up:5000', path: '', header
 t.test('headers that are meant for one hop, or decided on, go no further', async t => {
   const rules = { upstream: upstreamAt, via: '1.1 gw', passesDecided: false }
   interface Asking {
-    isTrusted: boolean, connection: string, hasBody: boolean, ips: string[]
-    headers: Record<string, string | undefined>, passesDecided: boolean
+    isTrusted: boolean,
+    connection: string,
+    hasBody: boolean,
+    ips: string[]
+    headers: Record<string, string | undefined>,
+    passesDecided: boolean
   }
   const ask = (rawHeaders: string[], { isTrusted = false, connection, hasBody = true, ips, headers, ...more }: Partial<Asking> = {}) =>
     toUpstream({ raw: { headers: { ...shown(rawHeaders), connection, ...headers }, rawHeaders }, ip: '10.0.0.1', ips, host: 'a', protocol: 'https' }, { ...rules, ...more }, isTrusted, hasBody)
