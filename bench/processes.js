@@ -1,19 +1,25 @@
 import { fork, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 
 /** Starts one of bench/servers.js. */
-export async function start (name, upstream) {
-  const child = fork(new URL('servers.js', import.meta.url), upstream === undefined ? [name] : [name, upstream])
+export async function start (name, upstream, level) {
+  const child = fork(new URL('servers.js', import.meta.url), [name, upstream, level].filter(argument => argument !== undefined))
   const [{ port }] = await once(child, 'message')
   return {
     port,
     url: `http://127.0.0.1:${port}`,
     stop: () => child.kill(),
+    /** Microseconds of CPU time so far. */
+    async cpu () {
+      child.send('cpu')
+      const [{ cpu }] = await once(child, 'message')
+      return cpu.user + cpu.system
+    },
     async memory () {
       child.send('memory')
       const [{ memory }] = await once(child, 'message')
@@ -67,5 +73,15 @@ http {
 }`)
   const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], { stdio: 'ignore' })
   await reachable(port)
-  return { port, url: `http://127.0.0.1:${port}`, stop: () => child.kill('SIGTERM') }
+  return { port, url: `http://127.0.0.1:${port}`, cpu: () => workerTime(child.pid), stop: () => child.kill('SIGTERM') }
 }
+
+/** Microseconds of CPU time of nginx's worker, which serves; its master does not. */
+function workerTime (master) {
+  const worker = readFileSync(`/proc/${master}/task/${master}/children`, 'utf8').trim().split(' ')[0]
+  const fields = readFileSync(`/proc/${worker}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * TICK
+}
+
+/** Microseconds; Linux tells time in hundredths of a second. */
+const TICK = 10_000

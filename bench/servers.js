@@ -6,8 +6,8 @@ import { createGateway } from '../dist/gateway.js'
 import mlflowSecurity from '../dist/index.js'
 
 // The log is written as in production, to nowhere.
-const logger = { level: 'info', stream: { write () {} } }
-const [name, upstream] = process.argv.slice(2)
+const [name, upstream, level = 'info'] = process.argv.slice(2)
+const logger = { level, stream: { write () {} } }
 const runs = Array.from({ length: 20 }, (_, i) => ({ run_id: `run-${i}`, status: 'FINISHED', metrics: { loss: i / 10 } }))
 const chunk = Buffer.alloc(1 << 16, 'x')
 
@@ -58,5 +58,8 @@ function pump (to, left) {
 
 process.on('disconnect', () => process.exit())
 // What this process holds, asked for by the measuring one.
-process.on('message', message => { if (message === 'memory') process.send({ memory: process.memoryUsage() }) })
+process.on('message', message => {
+  if (message === 'memory') process.send({ memory: process.memoryUsage() })
+  if (message === 'cpu') process.send({ cpu: process.cpuUsage() })
+})
 process.send({ port: await servers[name]() })

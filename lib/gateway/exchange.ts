@@ -112,7 +112,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
       writeInterim(this.#request.raw, this.#reply.raw, { status: statusCode, reason, fields: toInterim(raw) })
       return
     }
-    const { fields, isCoded } = toClient(raw, { ...this.#reply.getHeaders() }, this.#request, this.#way, this.#isFramedByAnyone)
+    const { fields, isCoded } = toClient(raw, { ...this.#reply.getHeaders() }, this.#request, this.#way, {
+      isFramedByAnyone: this.#isFramedByAnyone, knowsTrailers: this.#request.raw.httpVersion !== '1.0'
+    })
     if (isCoded || statusCode < 200 || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }
     this.#tellAnswered()
     this.#head = { status: statusCode, reason, fields }
@@ -126,14 +128,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#isOver) return
     if (this.#head?.status === 403) this.#way.advise(chunk)
     if (this.#head !== undefined && !this.#isFlushed && this.#held === undefined) { this.#held = chunk; return }
-    this.#flush()
-    if (!this.#reply.raw.write(chunk)) this.#wait(controller)
+    if (this.#flush() && !this.#reply.raw.write(chunk)) this.#wait(controller)
   }
 
   onResponseEnd (controller: Controller): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#writeHead()
+    if (!this.#writeHead()) return
     const { raw } = this.#reply
     const trailers = pairsOf(bytesOf(controller.rawTrailers))
     if (trailers.length > 0) addTrailers(this.#request.raw, raw, trailers)
@@ -150,13 +151,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#isOver = true
     const { method, url } = this.#request
     if (!this.#isFlushed && this.#held === undefined) {
-      this.#request.log.warn({ err: error, method, url }, 'No answer from the upstream')
-      this.#reply.send(isTimeout(error) ? new UpstreamTimeoutError() : new UpstreamUnreachableError())
+      this.#giveUp(error, isTimeout(error) ? new UpstreamTimeoutError() : new UpstreamUnreachableError())
       return
     }
     this.#request.log.warn({ err: error, method, url }, 'The answer of the upstream broke off')
-    this.#writeHead()
-    breakOff(this.#request.raw, this.#reply.raw, this.#held)
+    if (this.#writeHead()) breakOff(this.#request.raw, this.#reply.raw, this.#held)
   }
 
   #refuse (controller: Controller, problem: Error): void {
@@ -176,31 +175,40 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #flushHeld (): void {
-    if (this.#isOver || this.#isFlushed) return
-    try {
-      this.#flush()
-    } catch (error) {
-      this.#request.log.error({ err: error, method: this.#request.method, url: this.#request.url }, 'The answer of the upstream cannot be passed on')
-      this.#isOver = true
-      this.#reply.raw.destroy()
-    }
+    if (!this.#isOver && !this.#isGone) this.#flush()
   }
 
   /** Head, and what came of the body with it. */
-  #flush (): void {
-    if (this.#isFlushed) return
-    this.#writeHead()
+  #flush (): boolean {
+    if (this.#isFlushed) return true
+    if (!this.#writeHead()) return false
     const held = this.#held
     this.#held = undefined
     if (held === undefined) flushHead(this.#request.raw, this.#reply.raw)
     else if (!this.#reply.raw.write(held) && this.#controller !== undefined) this.#wait(this.#controller)
+    return true
   }
 
-  #writeHead (): void {
-    if (this.#isFlushed || this.#head === undefined) return
+  /** @returns whether it is written: Node may find fault with what undici has let pass */
+  #writeHead (): boolean {
+    if (this.#isFlushed || this.#head === undefined) return this.#isFlushed
+    try {
+      writeHead(this.#request.raw, this.#reply.raw, this.#head)
+    } catch (error) {
+      this.#isOver = true
+      this.#giveUp(error, new UpstreamUnreachableError())
+      this.#controller?.abort(new UpstreamUnreachableError())
+      return false
+    }
     this.#isFlushed = true
     this.#reply.hijack()
-    writeHead(this.#request.raw, this.#reply.raw, this.#head)
+    return true
+  }
+
+  #giveUp (err: unknown, answer: Error): void {
+    const { method, url } = this.#request
+    this.#request.log.warn({ err, method, url }, 'No answer from the upstream')
+    this.#reply.send(answer)
   }
 
   #wait (controller: Controller): void {

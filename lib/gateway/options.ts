@@ -33,7 +33,7 @@ export interface GatewayOptions extends GatewayPluginOptions {
    * Adds plugins, hooks and routes of your own: a login, a rate limit. It runs behind the checks of Host and Origin, and before
    * the gateway's own routes are there.
    */
-  before?: ((app: FastifyInstance) => void | Promise<void>) | undefined
+  before?: ((app: FastifyInstance) => void | PromiseLike<unknown>) | undefined
   /** Options of the Fastify app: `logger`, `trustProxy` and others. */
   fastify?: FastifyHttpOptions<Server> | undefined
   /** Certificate and key in PEM: the gateway then speaks https itself. */

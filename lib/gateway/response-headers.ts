@@ -13,6 +13,14 @@ export interface AnswerRules {
   readonly ancestors: FrameAncestorsEditor | undefined
 }
 
+/** What matters of the request. */
+interface Asked {
+  /** The route's own word: no `frameAncestors`. */
+  readonly isFramedByAnyone: boolean
+  /** HTTP/1.0 has no chunks, and so none. */
+  readonly knowsTrailers: boolean
+}
+
 /** What the gateway calls itself in an answer. */
 export interface Public { readonly host: string, readonly protocol: string }
 
@@ -35,10 +43,9 @@ export interface AnswerHeaders {
  *
  * @param raw - names and values, one after the other
  * @param own - what the hooks have set; what the upstream sends of the same name stands, cookies beside one another
- * @param isFramedByAnyone - the route's own word: no `frameAncestors`
  */
 export function toClient (
-  raw: readonly Uint8Array[], own: OwnHeaders, { host, protocol }: Public, rules: AnswerRules, isFramedByAnyone: boolean
+  raw: readonly Uint8Array[], own: OwnHeaders, { host, protocol }: Public, rules: AnswerRules, { isFramedByAnyone, knowsTrailers }: Asked
 ): AnswerHeaders {
   const { replaces, upstream, ancestors } = rules
   const fields: string[] = []
@@ -67,7 +74,7 @@ export function toClient (
       case 'coding': isCoded ||= !/^\s*chunked\s*$/i.test(value)
     }
   }
-  if (trailer !== undefined && !hasLength) push('Trailer', trailer)
+  if (trailer !== undefined && !hasLength && knowsTrailers) push('Trailer', trailer)
   const named = namedFields(connection)
   if (named !== undefined) removeNamed(fields, lower, vary, csp, named)
 

@@ -95,7 +95,7 @@ export function warnOfMissing ({ initialConfig, server, log }: FastifyInstance):
  * @throws FST_MLFLOW_SECURITY_GATEWAY_NOT_LAST
  */
 export function refuseLatecomers (tree: string, name: string): void {
-  const lines = tree.split('\n').map(line => /^([│├└─ ]*)(.*?) \d+(\.\d+)? ms$/.exec(line)).filter(match => match !== null)
+  const lines = tree.split('\n').map(line => /^([│├└─┬ ]*)(.*?) \d+(\.\d+)? ms$/.exec(line)).filter(match => match !== null)
   const own = lines.findIndex(([, , plugin]) => plugin === name)
   const depth = lines[own]?.[1]?.length
   for (const [, indent = '', plugin = ''] of lines.slice(own + 1)) {

@@ -138,7 +138,14 @@ const upstreamAt = { origin: 'http://up:5000', host: 'up:5000', path: '', header
 
 t.test('headers that are meant for one hop, or decided on, go no further', async t => {
   const rules = { upstream: upstreamAt, via: '1.1 gw', passesDecided: false }
-  interface Asking { isTrusted: boolean, connection: string, hasBody: boolean, ips: string[], headers: Record<string, string | undefined>, passesDecided: boolean }
+  interface Asking {
+    isTrusted: boolean,
+    connection: string,
+    hasBody: boolean,
+    ips: string[]
+    headers: Record<string, string | undefined>,
+    passesDecided: boolean
+  }
   const ask = (rawHeaders: string[], { isTrusted = false, connection, hasBody = true, ips, headers, ...more }: Partial<Asking> = {}) =>
     toUpstream({ raw: { headers: { ...shown(rawHeaders), connection, ...headers }, rawHeaders }, ip: '10.0.0.1', ips, host: 'a', protocol: 'https' }, { ...rules, ...more }, isTrusted, hasBody)
   const forwarded = ['X-Forwarded-For', '10.0.0.1', 'X-Forwarded-Host', 'a', 'X-Forwarded-Proto', 'https', 'Via', '1.1 gw']
@@ -190,7 +197,9 @@ t.test('the Referer of the own page is what the upstream is told of it', async t
 t.test('the headers of an answer: as they came, and the gateway\'s own', async t => {
   const rules = { upstream: upstreamAt, replaces: true, ancestors: undefined }
   const answer = (fields: string[], own = {}, more = {}) =>
-    toClient(fields.map(text => Buffer.from(text, 'latin1')), own, { host: 'a', protocol: 'https' }, { ...rules, ...more }, false)
+    toClient(fields.map(text => Buffer.from(text, 'latin1')), own, { host: 'a', protocol: 'https' }, { ...rules, ...more }, {
+      isFramedByAnyone: false, knowsTrailers: true
+    })
   t.same(answer(['Connection', 'close, X-Hop ,x-other', 'X-Hop', '1', 'X-Other', '2', 'ETag', '3']).fields, ['ETag', '3', 'vary', 'Origin'])
   t.same(answer(['Connection', 'close', 'CONNECTION', 'vary, content-security-policy, content-length', 'Vary', 'a', 'Content-Security-Policy', 'b', 'Content-Length', '1']), {
     fields: ['Content-Length', '1', 'vary', 'Origin'], hasLength: true, isCoded: false

@@ -1,0 +1,303 @@
+// What an exchange with the upstream has to survive: each test is something that once went wrong.
+import { once } from 'node:events'
+import { request as httpRequest } from 'node:http'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import type { Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
+import { createGateway } from '../../lib/gateway.js'
+import type { GatewayOptions } from '../../lib/gateway.js'
+import { addMetrics } from '../../lib/gateway/metrics.js'
+import { listen, logTo, request, send } from '../fixtures/server.js'
+import type { LogLine } from '../fixtures/server.js'
+import { gateway, recorder, upstream } from '../fixtures/upstream.js'
+
+const HOST = ['Host', 'localhost'] as const
+
+/** A server of sockets; what it does with each is the test's. */
+async function socketServer (t: Test, onSocket: (socket: Socket) => void): Promise<string> {
+  const sockets = new Set<Socket>()
+  const server = createServer({ allowHalfOpen: true }, socket => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    onSocket(socket)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => { for (const socket of sockets) socket.destroy(); server.close() })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+async function prepared (
+  t: Test, options: GatewayOptions, prepare: (app: FastifyInstance) => unknown
+): Promise<{ port: number, lines: LogLine[] }> {
+  const { logger, lines } = logTo()
+  const app = createGateway({ ...options, fastify: { logger, forceCloseConnections: true, ...options.fastify } })
+  t.teardown(() => app.close())
+  await prepare(app)
+  return { port: await listen(app), lines }
+}
+
+async function until (isTrue: () => boolean): Promise<void> {
+  for (let i = 0; i < 500 && !isTrue(); i++) await wait(10)
+}
+
+t.test('a request on a kept connection that the upstream has just closed is sent once more, if it may be', async t => {
+  const asked: string[] = []
+  /** Each connection serves one request, and hangs up at the second one. */
+  const target = await socketServer(t, socket => {
+    let count = 0
+    socket.on('data', chunk => {
+      const [line = ''] = String(chunk).split('\r\n')
+      asked.push(line)
+      if (++count > 1) socket.resetAndDestroy()
+      else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+    })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  for (const [method, status, times] of [['GET', 200, 2], ['DELETE', 200, 2], ['OPTIONS', 200, 2], ['POST', 502, 1]] as const) {
+    t.equal((await request(port, 'GET', '/first', [HOST])).status, 200)
+    asked.length = 0
+    t.equal((await request(port, method, '/second', [HOST])).status, status, method)
+    t.equal(asked.length, times, `${method} is sent ${times} times`)
+    await wait(1100) // the kept connection is given up
+  }
+})
+
+t.test('a connection that dies at its first request is no reason to ask again', async t => {
+  let connections = 0
+  const target = await socketServer(t, socket => { connections++; socket.once('data', () => socket.resetAndDestroy()) })
+  const { port } = await gateway(t, { upstream: target })
+  t.equal((await request(port, 'GET', '/', [HOST])).status, 502)
+  t.equal(connections, 1)
+})
+
+t.test('an upstream that answers during an upload, and hangs up: its answer reaches the client, whose connection lives on', async t => {
+  const target = await socketServer(t, socket => {
+    socket.once('data', () => { socket.end('HTTP/1.1 413 Content Too Large\r\ncontent-length: 9\r\nconnection: close\r\n\r\ntoo large') })
+  })
+  const aborted: string[] = []
+  const ips: string[] = []
+  const { port, lines } = await prepared(t, { upstream: target }, app => {
+    app.addHook('onRequestAbort', async ({ url }) => { aborted.push(url) })
+    app.addHook('onResponse', async ({ ip }) => { ips.push(ip) })
+  })
+  for (let i = 0; i < 5; i++) {
+    const put = httpRequest({ port, host: '127.0.0.1', method: 'PUT', path: '/big', headers: { host: 'localhost', 'content-length': 20_000_000 } })
+    put.on('error', () => {})
+    const body = Buffer.alloc(20_000_000)
+    put.write(body)
+    const [response] = await once(put, 'response')
+    let text = ''
+    for await (const chunk of response) text += chunk
+    t.match({ status: response.statusCode, text }, { status: 413, text: 'too large' })
+    put.destroy()
+  }
+  await until(() => ips.length >= 5)
+  t.strictSame(ips, Array(5).fill('127.0.0.1'), 'hooks see who asked')
+  t.notOk(lines.some(({ level }) => level >= 50))
+})
+
+t.test('after an upload the hooks see who it was, and no abort', async t => {
+  const { listener } = recorder()
+  const seen: unknown[] = []
+  const { port } = await prepared(t, { upstream: await upstream(t, listener) }, app => {
+    app.addHook('onRequestAbort', async _request => { seen.push('aborted') })
+    app.addHook('onResponse', async ({ ip, raw }) => { seen.push(ip, raw.socket === null) })
+  })
+  t.equal((await fetch(`http://127.0.0.1:${port}/`, { method: 'PUT', body: 'x'.repeat(100_000) })).status, 200)
+  await until(() => seen.length > 0)
+  await wait(50)
+  t.strictSame(seen, ['127.0.0.1', false])
+})
+
+t.test('connections are kept after HEAD, and after bodies of GET and DELETE', async t => {
+  let connections = 0
+  const { listener } = recorder()
+  const target = await upstream(t, (request, response) => {
+    request.socket.listenerCount('close') // it is there
+    listener(request, response)
+  }, { keepAliveTimeout: 5000 })
+  const counting = await socketServer(t, socket => {
+    connections++
+    const { port } = new URL(target)
+    const through = connect(Number(port), '127.0.0.1')
+    through.on('error', () => {})
+    socket.pipe(through).pipe(socket)
+  })
+  const { port } = await gateway(t, { upstream: counting })
+  for (const [method, body] of [['HEAD', undefined], ['GET', 'body'], ['DELETE', 'body'], ['PUT', 'body'], ['GET', undefined]] as const) {
+    const length = body === undefined ? '' : `Content-Length: ${body.length}\r\n`
+    await send(port, `${method} / HTTP/1.1\r\nHost: localhost\r\n${length}Connection: close\r\n\r\n${body ?? ''}`)
+  }
+  t.equal(connections, 1)
+})
+
+t.test('headers of answers may be as long as those of requests', async t => {
+  const target = await upstream(t, (_request, response) => { response.setHeader('x-long', 'a'.repeat(30_000)).end('ok') })
+  const { port } = await gateway(t, { upstream: target })
+  t.equal((await request(port, 'GET', '/', [HOST])).status, 502)
+  const roomy = await gateway(t, { upstream: target, fastify: { http: { maxHeaderSize: 65_536 } } })
+  t.equal((await request(roomy.port, 'GET', '/', [HOST])).status, 200)
+})
+
+t.test('the head of an answer goes out when it comes', async t => {
+  let end = (): void => {}
+  const target = await socketServer(t, socket => {
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-bytes: caf\xe9\r\n\r\n', 'latin1')
+      end = () => { socket.end('data: 1\n\n') }
+    })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const socket = connect(port, '127.0.0.1')
+  socket.setEncoding('latin1').write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  const [head] = await once(socket, 'data')
+  t.match(head, /^HTTP\/1\.1 200 OK\r\ncontent-type: text\/event-stream\r\nx-bytes: caf\xe9\r\n/)
+  end()
+  const [body] = await once(socket, 'data')
+  t.match(body, 'data: 1\n\n')
+  socket.destroy()
+})
+
+t.test('a reason phrase with bytes beyond ASCII is no error', async t => {
+  let reason = Buffer.alloc(0)
+  const target = await socketServer(t, socket => {
+    socket.once('data', () => { socket.end(Buffer.concat([Buffer.from('HTTP/1.1 404 '), reason, Buffer.from('\r\ncontent-length: 0\r\n\r\n')])) })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  for (const [given, expected] of [['d\xe9sol\xe9', ''], ['d\xc3\xa9sol\xc3\xa9', 'd\xc3\xa9sol\xc3\xa9'], ['a b', 'a b'], ['', '']] as const) {
+    reason = Buffer.from(given, 'latin1')
+    const [line] = (await send(port, 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')).split('\r\n')
+    t.equal(line, `HTTP/1.1 404 ${expected}`)
+  }
+})
+
+t.test('interim answers and trailers reach clients that know them', async t => {
+  const target = await upstream(t, (_request, response) => {
+    response.writeEarlyHints({ link: '</a.css>; rel=preload' })
+    response.writeHead(200, { trailer: 'x-sum' })
+    response.write('body')
+    response.addTrailers({ 'X-Sum': '1' })
+    response.end()
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const ask = (version: string) => send(port, `GET / HTTP/${version}\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
+  t.match(await ask('1.1'), /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a\.css>; rel=preload\r\n\r\nHTTP\/1\.1 200 OK\r\n[^]*Trailer: x-sum\r\n[^]*\r\n0\r\nX-Sum: 1\r\n\r\n$/)
+  const old = await ask('1.0')
+  t.match(old, /^HTTP\/1\.1 200 OK[^]*\r\n\r\nbody$/)
+})
+
+t.test('headers that a plugin writes on the raw response cost the upstream none of its own', async t => {
+  const target = await upstream(t, (_request, response) => { response.writeHead(200, ['Set-Cookie', 'a=1', 'Set-Cookie', 'b=2', 'X-Powered-By', 'up', 'content-length', '2']).end('ok') })
+  const { port } = await prepared(t, { upstream: target }, app => {
+    app.addHook('onRequest', async (_request, reply) => { reply.raw.setHeader('Strict-Transport-Security', 'max-age=1').setHeader('X-Powered-By', 'helmet') })
+  })
+  t.match((await request(port, 'GET', '/', [HOST])).headers, { 'set-cookie': 'a=1, b=2', 'strict-transport-security': 'max-age=1', 'x-powered-by': /^up$/ })
+})
+
+t.test('aborts, broken bodies and sockets are told to the log and to the figures', async t => {
+  const target = await upstream(t, (request, response) => {
+    if (request.url === '/breaks') {
+      response.writeHead(200, { 'content-length': '100' }).write('begun')
+      setTimeout(() => response.destroy(), 50)
+    }
+  })
+  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  t.teardown(() => sockets.close())
+  await once(sockets, 'listening')
+  let figures = async (): Promise<string> => ''
+  const prepare = async (app: FastifyInstance) => { const registry = await addMetrics(app); figures = () => registry.metrics() }
+  const { port, lines } = await prepared(t, { upstream: target }, prepare)
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /waits HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await wait(100)
+  socket.destroy()
+  t.match(await send(port, 'GET /breaks HTTP/1.1\r\nHost: localhost\r\n\r\n'), /begun$/)
+  await until(() => lines.some(({ msg }) => msg === 'the answer was not delivered whole'))
+  t.match(lines.filter(({ url }) => url !== undefined), [
+    { level: 30, method: 'GET', url: '/waits', statusCode: 499, msg: 'the client has hung up' },
+    { level: 40, method: 'GET', url: '/breaks', msg: 'The answer of the upstream broke off' },
+    { level: 30, method: 'GET', url: '/breaks', statusCode: 200, msg: 'the answer was not delivered whole' }
+  ])
+  t.match(await figures(), /status="499"\} 1[^]*status="200"\} 1/)
+
+  const joining = await prepared(t, { upstream: `http://127.0.0.1:${(sockets.address() as AddressInfo).port}` }, prepare)
+  const client = new WebSocket(`ws://127.0.0.1:${joining.port}/ws`)
+  await once(client, 'open')
+  client.close()
+  await once(client, 'close')
+  t.match(joining.lines.find(({ url }) => url === '/ws'), { level: 30, method: 'GET', statusCode: 101 })
+  for (let i = 0; i < 100 && !/status="101"\} 1/.test(await figures()); i++) await wait(10)
+  t.match(await figures(), /status="101"\} 1/)
+})
+
+t.test('a client that hangs up before its turn on the connection ends its request as well', async t => {
+  const closed: string[] = []
+  const target = await upstream(t, ({ url = '' }, response) => { response.on('close', () => { closed.push(url) }) })
+  const { port } = await gateway(t, { upstream: target })
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await wait(150)
+  socket.destroy()
+  await until(() => closed.length === 2)
+  t.same(closed.toSorted(), ['/1', '/2'])
+})
+
+t.test('a malformed Content-Type passes, and hooks see it', async t => {
+  const { seen, listener } = recorder()
+  const types: unknown[] = []
+  const { port } = await prepared(t, {
+    upstream: await upstream(t, listener),
+    before: app => { app.addHook('preHandler', async ({ headers }) => { types.push(headers['content-type']) }) }
+  }, () => {})
+  for (const type of ['text', ';;', 'a/b/c', 'application/json, text/plain', undefined]) {
+    seen.length = 0
+    const head = type === undefined ? [] : [`Content-Type: ${type}\r\n`]
+    await send(port, `POST / HTTP/1.1\r\nHost: localhost\r\n${head.join('')}Content-Length: 3\r\nConnection: close\r\n\r\nabc`)
+    t.match(seen, [{ body: 'abc', headers: { 'content-type': type } }])
+  }
+  t.strictSame(types, ['text', ';;', 'a/b/c', 'application/json, text/plain', undefined])
+})
+
+t.test('a socket that is closed on one side still gets what the other side sends', async t => {
+  const switching = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+  const target = await socketServer(t, socket => {
+    let text = ''
+    socket.once('data', () => { socket.write(switching); socket.on('data', chunk => { text += chunk }) })
+    socket.on('end', () => { setTimeout(() => socket.end(`got ${text}`), 50) })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  let got = ''
+  socket.setEncoding('latin1').on('data', chunk => { got += chunk })
+  socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: k\r\n\r\nearly ')
+  await until(() => got.includes('101'))
+  socket.end('late')
+  await once(socket, 'end')
+  t.equal(got, `${switching}got early late`, 'early data, too')
+})
+
+t.test('every subprotocol and extension is offered', async t => {
+  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: true, handleProtocols: offered => [...offered].at(-1) ?? false })
+  t.teardown(() => sockets.close())
+  await once(sockets, 'listening')
+  const { port } = await gateway(t, { upstream: `http://127.0.0.1:${(sockets.address() as AddressInfo).port}` })
+  const client = new WebSocket(`ws://127.0.0.1:${port}/`, ['a', 'b', 'c'], { perMessageDeflate: true })
+  await once(client, 'open')
+  t.equal(client.protocol, 'c')
+  t.match(client.extensions, 'permessage-deflate')
+  client.close()
+})
+
+t.test('an upgrade that is never answered has a limit', async t => {
+  const target = await socketServer(t, () => {})
+  const { port } = await gateway(t, { upstream: target, upstreamTimeout: 1 })
+  const client = new WebSocket(`ws://127.0.0.1:${port}/`)
+  client.on('error', () => {})
+  const [, response] = await once(client, 'unexpected-response')
+  t.equal(response.statusCode, 504)
+  response.destroy()
+})
