@@ -107,3 +107,13 @@ export const checkFlags = { ...documentedFlags, ...gatewayFlags, ...requestFlags
 export const auditFlags = {
   ...documentedFlags, ...flagsOf(['frameAncestors']), ...targetFlags, ...aboutFlags
 }
+
+/** The settings of `authorize`. */
+export const authorizeFlags = {
+  dialect: { type: 'string', value: 'ENGINE', help: 'The engine that asks: nginx (also for HAProxy), caddy, traefik or envoy' },
+  host: gatewayFlags.host,
+  port: { ...gatewayFlags.port, byDefault: '8081' },
+  ...ownFlags,
+  'static-prefix': gatewayFlags['static-prefix'],
+  'log-level': gatewayFlags['log-level']
+} as const satisfies Flags

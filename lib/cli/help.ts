@@ -1,4 +1,4 @@
-import { aboutFlags, documentedFlags, gatewayFlags, requestFlags, targetFlags } from './flags.js'
+import { aboutFlags, authorizeFlags, documentedFlags, gatewayFlags, requestFlags, targetFlags } from './flags.js'
 import type { Flags } from './flags.js'
 
 const WIDTH = 100
@@ -10,6 +10,7 @@ export function help (): string {
        fastify-mlflow-security [flags] -- mlflow server […]
        fastify-mlflow-security check [the same flags] --host-header VALUE [--origin VALUE] […]
        fastify-mlflow-security audit URL [settings] [--connect ADDRESS[:PORT]] [--json]
+       fastify-mlflow-security authorize --dialect ENGINE [flags]
 
 Protects an MLflow server against DNS rebinding, cross-origin requests and clickjacking: a gateway
 that passes on what the settings allow. A flag comes before the environment variable, and that
@@ -39,6 +40,11 @@ what got through and which setting closes it, and exits with 0 (no gap), 1 (gaps
 there, inconclusive, or wrong flags). The settings say what is meant to be allowed.
 
 ${describe(targetFlags)}
+
+authorize: the same decisions for nginx, Caddy, Traefik, Envoy or HAProxy, which ask before each
+request and carry it themselves (docs/engines.md). Beside the settings of MLflow:
+
+${describe(authorizeFlags)}
 
 Examples:
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { checkArguments, splitCommand } from './arguments.js'
 import { besideChild, parseChild } from './child/command.js'
-import { checkFlags, serveFlags } from './flags.js'
+import { aboutFlags, authorizeFlags, checkFlags, documentedFlags, serveFlags } from './flags.js'
 import { help } from './help.js'
 import { logOptions, parseLevel } from './logger.js'
 import { serveOptions } from './options.js'
@@ -25,6 +25,7 @@ const REFUSED = 1
 export async function main (args: string[], print: Print = text => { process.stdout.write(text) }): Promise<number> {
   const [command, ...rest] = args
   if (command === 'audit') return await runAudit(rest, print)
+  if (command === 'authorize') return await runAuthorize(rest, print)
   return await (command === 'check' ? runCheck(rest, print) : runGateway(args, print))
 }
 
@@ -72,6 +73,21 @@ async function runAudit (args: string[], print: Print): Promise<number> {
   const audit = await import('./audit/command.js')
   const given = audit.readArguments(args)
   return printAbout(given.values, print) ? 0 : await audit.runAudit(given, print)
+}
+
+async function runAuthorize (args: string[], print: Print): Promise<number> {
+  const flags = { ...documentedFlags, ...authorizeFlags, ...aboutFlags }
+  checkArguments(args, flags)
+  const { values } = parseArgs({ args, options: flags })
+  if (printAbout(values, print)) return 0
+  const outputs = await openOutputs()
+  const log = logOptions(parseLevel(values['log-level']), outputs.format)
+  const { authorizeOptions } = await import('./authorize/options.js')
+  const { options, listen } = authorizeOptions(values, log)
+  const { runAuthorizer } = await import('./authorize/run.js')
+  const code = await runAuthorizer(options, listen)
+  await outputs.log.finish()
+  return code
 }
 
 /** @returns whether that was all that was asked for */

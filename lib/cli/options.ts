@@ -164,7 +164,7 @@ function metricsAddress (value: string): ListenAddress {
 }
 
 /** An empty address, a variable that is not set for instance, would be every address there is. */
-function parseHost (flag: string, value: string): string {
+export function parseHost (flag: string, value: string): string {
   const authority = parseAuthority(isIPv6(value) ? `[${value}]` : value)
   if (authority === undefined || authority.port !== NO_PORT) {
     throw new UsageError(`--${flag}: ${quote(value)} is no address to listen on. Allowed: 127.0.0.1, 0.0.0.0, [::1], a name.`)
@@ -172,7 +172,7 @@ function parseHost (flag: string, value: string): string {
   return authority.host
 }
 
-function parsePort (flag: string, value: string): number {
+export function parsePort (flag: string, value: string): number {
   if (!/^\d{1,5}$/.test(value) || Number(value) > MAX_PORT) {
     throw new UsageError(`--${flag}: ${quote(value)} is no port. Allowed: 0 to ${MAX_PORT}; 0 takes a free one.`)
   }

@@ -1,0 +1,54 @@
+import { resolvePrefix } from '../../gateway/options.js'
+import { quote } from '../../grammar/quote.js'
+import { parseHost, parsePort, settingOptions } from '../options.js'
+import type { ListenAddress } from '../options.js'
+import { UsageError } from '../usage-error.js'
+import type { AuthorizeOptions } from './app.js'
+import { DIALECTS } from './question.js'
+import type { Dialect } from './question.js'
+
+/** What `util.parseArgs` makes of the flags of `authorize`; those of the settings come from the table. */
+interface AuthorizeValues {
+  readonly [flag: string]: unknown
+  readonly dialect?: string | undefined
+  readonly host?: string | undefined
+  readonly port?: string | undefined
+  readonly 'health-routes'?: string[] | undefined
+  readonly 'static-prefix'?: string | undefined
+}
+
+const HEALTH_ROUTES = ['/health', '/version']
+
+/** @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION for a wrong static prefix */
+export function authorizeOptions (
+  values: AuthorizeValues, log: AuthorizeOptions['log']
+): { readonly options: AuthorizeOptions, readonly listen: ListenAddress } {
+  const staticPrefix = resolvePrefix(values['static-prefix'])
+  return {
+    options: {
+      dialect: parseDialect(values.dialect),
+      staticPrefix,
+      healthRoutes: parseHealthRoutes(values['health-routes'], staticPrefix),
+      security: settingOptions(values),
+      log
+    },
+    listen: { host: parseHost('host', values.host ?? '127.0.0.1'), port: parsePort('port', values.port ?? '8081') }
+  }
+}
+
+function parseDialect (value: string | undefined): Dialect {
+  const allowed = `Allowed: ${DIALECTS.join(', ')}; HAProxy's script speaks nginx's.`
+  if (value === undefined) throw new UsageError(`authorize needs --dialect ENGINE. ${allowed}`)
+  const dialect = DIALECTS.find(dialect => dialect === value.toLowerCase())
+  if (dialect === undefined) throw new UsageError(`--dialect: ${quote(value)} is none. ${allowed}`)
+  return dialect
+}
+
+/** Named as MLflow has them, below its prefix. Raw paths are compared as they are, so there is no place for patterns and escapes. */
+function parseHealthRoutes (lists = HEALTH_ROUTES, prefix: string): string[] {
+  const routes = lists.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
+  const wrong = routes.find(route => !/^(\/(?!\.+(\/|$))[A-Za-z0-9._~-]+)+$/.test(route))
+  if (wrong === undefined) return routes.map(route => route.startsWith(`${prefix}/`) ? route : prefix + route)
+  throw new UsageError(`--health-routes: ${quote(wrong)} is no path that can be compared as it is. ` +
+    'Allowed: /health, /api/health; without a query, escapes, patterns or a trailing slash.')
+}

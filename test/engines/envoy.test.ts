@@ -1,0 +1,3 @@
+import { testEngine } from '../fixtures/engine-suite.js'
+
+testEngine('envoy')
