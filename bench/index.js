@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util'
 import { barChart } from './chart.js'
 import { isFarOff, meets, table } from './harness.js'
 
-const PARTS = ['request', 'verdict', 'wire', 'mlflow', 'memory']
+const PARTS = ['request', 'verdict', 'wire', 'engines', 'mlflow', 'memory']
 const GUARDED = ['request', 'verdict', 'wire']
 const SLACK = 2
 

@@ -1,5 +1,5 @@
 import Fastify from 'fastify'
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { isAmbiguous } from '../../gateway/path.js'
 import mlflowSecurity from '../../index.js'
 import type { MlflowSecurityOptions } from '../../../types/index.js'
@@ -67,7 +67,7 @@ export function createAuthorizer (
     done()
   })
   app.register(mlflowSecurity, { ...security, healthRoutes: [...healthRoutes] })
-  app.setErrorHandler((error, _request, reply) => { reply.send(asRefusal(error)) })
+  app.setErrorHandler(answerError)
   // The hooks answer, after those of the plugin: no body that a header announces is waited for.
   app.after(() => {
     app.get(ASKED, { onRequest: pass }, pass)
@@ -90,9 +90,11 @@ function pass (_request: FastifyRequest, reply: FastifyReply): void {
   reply.code(200).send()
 }
 
-function asRefusal (error: unknown): unknown {
-  const isRefusal = error instanceof Error && 'statusCode' in error && error.statusCode === 400
-  return isRefusal ? Object.assign(error, { statusCode: 403 }) : error
+/** A refusal has its line in the log already; anything else is a fault to be found, and no engine takes it for a pass. */
+function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const { statusCode = 500 } = error
+  if (statusCode >= 500) request.log.error(error)
+  reply.send(statusCode === 400 ? Object.assign(error, { statusCode: 403 }) : error)
 }
 
 /** Exemptions go by the path as it came: engines read `/api/..%2fhealth` as they like, and pass it on as it is. */

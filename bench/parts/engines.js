@@ -1,0 +1,112 @@
+// What the question costs: nginx with authorize beside the same nginx without it and beside the gateway as a proxy, in turns
+// (wrk). Other engines by BENCH_ENGINES=nginx,caddy,….
+import { spawn, spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ratio, show, spread, table, takeTurns } from '../harness.js'
+import { freePort, reachable, start } from '../processes.js'
+
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
+const VENV = process.env.ENGINES_VENV ?? join(process.env.HOME ?? '', '.cache/fastify-mlflow-security/engines')
+const LARGE = 50e6
+
+/** How each is started, and what takes the question out of its example. */
+const ENGINES = {
+  nginx: {
+    dialect: 'nginx',
+    command: folder => ['nginx', '-p', folder, '-c', join(folder, 'nginx.conf'), '-g', `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;`],
+    silence: text => text.replace('auth_request /_authorize;', '')
+  },
+  caddy: {
+    dialect: 'caddy',
+    command: folder => ['caddy', 'run', '--config', join(folder, 'Caddyfile'), '--adapter', 'caddyfile'],
+    silence: text => text.replace(/\t\treverse_proxy 127\.0\.0\.1:\d+ \{\n\t\t\timport question\n\n[\s\S]*?\n\t\t\}\n/, '')
+  },
+  haproxy: {
+    dialect: 'nginx',
+    command: () => ['haproxy', '-f', 'haproxy.cfg'],
+    silence: text => text.replace(/^ {2}http-request (lua\.authorize|deny .*)$/gm, '')
+  },
+  traefik: {
+    dialect: 'traefik',
+    command: () => [join(VENV, 'bin/traefik'), '--configFile=traefik.yml'],
+    silence: text => text.replace(/\[authorize, browser\]/g, '[browser]')
+  },
+  envoy: {
+    dialect: 'envoy',
+    command: () => [join(VENV, 'bin/envoy'), '-c', 'envoy.yaml', '--disable-hot-restart', '--concurrency', '2', '--log-level', 'error'],
+    silence: text => text.replace(/ {18}- name: envoy\.filters\.http\.ext_authz[\s\S]*?(?= {18}- name: envoy\.filters\.http\.router)/, '')
+      .replace(/ +typed_per_filter_config:\n(?: {28}.*\n)+/, '')
+  }
+}
+
+export async function run ({ rounds, full }) {
+  const title = 'The question of an engine'
+  if (spawnSync('wrk', ['--version']).error !== undefined) return { title, text: ['Not measured: `wrk` is not installed.'], targets: [] }
+  const upstream = await start('upstream')
+  const gateway = await start('gateway', upstream.url)
+  const rows = []
+  for (const name of (process.env.BENCH_ENGINES ?? Object.keys(ENGINES).join()).split(',')) {
+    const authorize = await startAuthorize(ENGINES[name].dialect)
+    const asking = await startEngine(name, authorize.port, upstream.port, false)
+    const plain = await startEngine(name, authorize.port, upstream.port, true)
+    for (const [what, path, connections] of [['small JSON', '/runs', 20], ['50 MB', `/blob?size=${LARGE}`, 4]]) {
+      const load = url => () => rate(`${url}${path}`, connections, full ? 4 : 2)
+      const variants = { asking: load(asking.url), plain: load(plain.url), gateway: load(gateway.url) }
+      const values = await takeTurns(variants, Math.min(rounds, full ? 7 : 3))
+      const ratios = ['plain', 'gateway'].map(other => show(ratio(values, 'asking', other)))
+      rows.push([name, what, show(spread(values.asking), what === '50 MB' ? 1 : 0), ...ratios])
+    }
+    for (const { stop } of [asking, plain, authorize]) stop()
+  }
+  for (const { stop } of [gateway, upstream]) stop()
+  return {
+    title,
+    text: [
+      'Requests a second (wrk): an engine that asks `authorize`, as a ratio to the same engine without the question, and to the gateway as a proxy. ' +
+      'All of them, the upstream and wrk share the machine.',
+      table(['engine', 'answer', 'a second', 'to the engine alone', 'to the gateway'], rows)
+    ],
+    targets: []
+  }
+}
+
+async function startAuthorize (dialect) {
+  const port = await freePort()
+  const child = spawn(process.execPath, [CLI, 'authorize', '--dialect', dialect, '--port', String(port), '--log-level', 'warn'], { stdio: 'ignore' })
+  await reachable(port)
+  return { port, stop: () => child.kill() }
+}
+
+/** @param isSilent - without its question */
+async function startEngine (name, authorize, upstream, isSilent) {
+  const { command, silence } = ENGINES[name]
+  const folder = mkdtempSync(join(tmpdir(), `${name}-`))
+  const port = await freePort()
+  const ports = { 8080: port, 8081: authorize, 5000: upstream }
+  cpSync(fileURLToPath(new URL(`../../examples/engines/${name}`, import.meta.url)), folder, { recursive: true })
+  for (const file of readdirSync(folder)) {
+    const text = readFileSync(join(folder, file), 'utf8').replace(/\b(8080|8081|5000)\b/g, own => String(ports[own]))
+    const changed = isSilent ? silence(text) : text
+    writeFileSync(join(folder, file), name === 'nginx' ? changed.replace('http {', 'http { access_log off; keepalive_requests 10000000;') : changed)
+  }
+  const [file, ...args] = command(folder)
+  const child = spawn(file, args, { cwd: folder, stdio: 'ignore', env: { ...process.env, HOME: folder } })
+  await reachable(port)
+  const url = `http://127.0.0.1:${port}`
+  for (let i = 0; i < 100 && (await fetch(`${url}/runs`)).status !== 200; i++) await new Promise(resolve => { setTimeout(resolve, 100) })
+  if ((await fetch(`${url}/runs`)).status !== 200) throw new Error(`${name} does not answer`)
+  return { url, stop: () => child.kill('SIGTERM') }
+}
+
+/** Requests a second. */
+async function rate (url, connections, seconds) {
+  const child = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', url])
+  let out = ''
+  child.stdout.setEncoding('utf8').on('data', chunk => { out += chunk })
+  await new Promise(resolve => { child.once('close', resolve) })
+  if (/Non-2xx/.test(out)) throw new Error(`${url}: ${out}`)
+  return Number(/Requests\/sec:\s+([\d.]+)/.exec(out)?.[1])
+}
