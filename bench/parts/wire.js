@@ -39,7 +39,8 @@ export async function run ({ rounds, full, guard }) {
     const servers = { proxy, gateway, nginx: await startNginx(upstream.url) }
     const present = Object.entries(servers).filter(([, server]) => server !== undefined)
     const load = { ...served, path }
-    const values = await takeTurns(Object.fromEntries(present.map(([kind, server]) => [kind, () => timePerRequest(server, load, seconds)])), turns)
+    const measures = present.map(([kind, server]) => [kind, () => timePerRequest(server, load, seconds)])
+    const values = await takeTurns(Object.fromEntries(measures), turns)
     const best = kind => Math.min(...values[kind])
     const toProxy = best('gateway') / best('proxy')
     rows.push([name, `${best('gateway').toFixed(0)} µs`, toProxy.toFixed(2), values.nginx === undefined ? 'not installed' : (best('gateway') / best('nginx')).toFixed(1)])

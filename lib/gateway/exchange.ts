@@ -219,7 +219,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #onClientClose (): void {
     if (this.#isGone) return
     const { raw } = this.#reply
-    const isAnswered = raw.writableFinished || (isHttp2(this.#request.raw) && this.#isOver)
+    // A stream of HTTP/2 that was reset looks finished.
+    const isAnswered = isHttp2(this.#request.raw) ? this.#isOver : raw.writableFinished
     if (isAnswered || upgradeOf(this.#request.raw)?.isJoined === true) return
     this.#isGone = true
     this.#log(this.#isOver ? 'broken' : 'gone', this.#reply.raw.headersSent ? raw.statusCode : CLIENT_CLOSED)

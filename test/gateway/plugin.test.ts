@@ -1,7 +1,8 @@
 // The gateway as a plugin of an app, its routes and what they are exempt from, and what a peer may say of itself.
 import { once } from 'node:events'
-import { connect as connectHttp2 } from 'node:http2'
+import { connect as connectHttp2, constants } from 'node:http2'
 import type { ClientHttp2Session, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
+import { setTimeout as wait } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import rateLimit from '@fastify/rate-limit'
 import Fastify from 'fastify'
@@ -186,7 +187,12 @@ t.test('disabled: the upstream judges for itself; reportOnly: it is said that no
   t.notOk((await gateway(t, { upstream: target })).lines.some(({ level }) => level === 40))
 })
 
-interface Http2Answer { readonly headers: IncomingHttpHeaders, readonly body: string, readonly trailers: IncomingHttpHeaders, readonly hints: IncomingHttpHeaders[] }
+interface Http2Answer {
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+  readonly trailers: IncomingHttpHeaders
+  readonly hints: IncomingHttpHeaders[]
+}
 
 async function askHttp2 (session: ClientHttp2Session, headers: OutgoingHttpHeaders, body?: string): Promise<Http2Answer> {
   const stream = session.request(headers, { endStream: body === undefined })
@@ -241,9 +247,9 @@ t.test('HTTP/2 with a certificate: cookies joined, bodies, doubles, trailers and
 })
 
 t.test('HTTP/2: an answer that breaks off resets its stream alone, and a client that hangs up ends its request', async t => {
-  let closed = false
+  const closed: string[] = []
   const target = await upstream(t, (request, response) => {
-    response.on('close', () => { closed ||= request.url === '/waits' })
+    response.on('close', () => { closed.push(request.url ?? '') })
     if (request.url === '/ok') { response.end('ok'); return }
     response.writeHead(200, { 'content-length': '100' }).write('begun')
     if (request.url === '/breaks') setTimeout(() => response.destroy(), 50)
@@ -252,8 +258,9 @@ t.test('HTTP/2: an answer that breaks off resets its stream alone, and a client 
   await t.rejects(askHttp2(session, { ':path': '/breaks' }), { code: 'ERR_HTTP2_STREAM_ERROR' })
   const stream = session.request({ ':path': '/waits' })
   await once(stream, 'data')
-  stream.close()
-  while (!closed) await new Promise(resolve => setTimeout(resolve, 10))
+  stream.close(constants.NGHTTP2_CANCEL)
+  for (let i = 0; i < 500 && !closed.includes('/waits'); i++) await wait(10)
+  t.ok(closed.includes('/waits'))
   t.match(await askHttp2(session, { ':path': '/ok' }), { body: 'ok' }, 'the session lives on')
   await close()
 })
