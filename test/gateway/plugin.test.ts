@@ -206,7 +206,9 @@ async function askHttp2 (session: ClientHttp2Session, headers: OutgoingHttpHeade
   return { headers: answered, body: text, trailers, hints }
 }
 
-async function secure (t: Test, options: GatewayOptions): Promise<{ port: number, cert: string, session: ClientHttp2Session, close (): Promise<void> }> {
+async function secure (
+  t: Test, options: GatewayOptions
+): Promise<{ port: number, cert: string, session: ClientHttp2Session, close (): Promise<void> }> {
   const tls = await certificate()
   const { logger } = logTo()
   const app = createGateway({ ...options, tls, fastify: { logger } })
