@@ -6,8 +6,9 @@ import type { Test } from 'tap'
 import { checkArguments, splitCommand } from '../../lib/cli/arguments.js'
 import { readArguments } from '../../lib/cli/audit/command.js'
 import { parseTarget } from '../../lib/cli/audit/target.js'
+import { authorizeOptions } from '../../lib/cli/authorize/options.js'
 import { parseChild } from '../../lib/cli/child/command.js'
-import { checkFlags, serveFlags } from '../../lib/cli/flags.js'
+import { aboutFlags, authorizeFlags, checkFlags, documentedFlags, serveFlags } from '../../lib/cli/flags.js'
 import { serveOptions } from '../../lib/cli/options.js'
 import { createGateway } from '../../lib/gateway.js'
 import { resolveSettings } from '../../lib/settings/resolve.js'
@@ -18,9 +19,15 @@ import { upstream } from '../fixtures/upstream.js'
 
 const HOST = ['Host', 'localhost'] as const
 
+const authorizerFlags = { ...documentedFlags, ...authorizeFlags, ...aboutFlags }
+
 /** What each of the other commands does with its arguments before it begins. */
 const SUBCOMMANDS: Readonly<Record<string, (args: string[]) => void>> = {
   check (args) { checkArguments(args, checkFlags) },
+  authorize (args) {
+    checkArguments(args, authorizerFlags)
+    authorizeOptions(parseArgs({ args, options: authorizerFlags }).values, { logger: false })
+  },
   audit (args) {
     const { urls: [url = ''], values } = readArguments(args)
     parseTarget(url, values.connect, values.header ?? [])
