@@ -28,7 +28,7 @@ const ADDRESSES: readonly HostPattern[] = [
 ]
 
 /**
- * Compiles the entries of `allowedHosts` (the README's table of entries).
+ * Compiles the entries of `allowedHosts` (docs/options.md has the table of entries).
  *
  * @param entries - trimmed, none empty, `@default` already replaced
  * @throws SettingProblem with the entry and its fix

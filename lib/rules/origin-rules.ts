@@ -33,7 +33,7 @@ const TEXT_ONLY = /^(?:null|file:\/\/\*?|.*:\/\/\.)$/i
 const SCHEME_AND_REST = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i
 
 /**
- * Compiles the entries of `corsAllowedOrigins` (the README's table of entries).
+ * Compiles the entries of `corsAllowedOrigins` (docs/options.md has the table of entries).
  *
  * @param entries - trimmed, none empty, `@default` already replaced
  * @throws SettingProblem with the entry and its fix
