@@ -34,8 +34,9 @@ interface Session { close (): void, once (event: 'close', listener: () => void):
  * Follows the connections of a server from the start. It costs a Map look-up a request.
  *
  * @param server - before it listens; with TLS and HTTP/2 too
+ * @param takesUpgrades - false where upgrades are to be served as ordinary requests, as Node does without a listener
  */
-export function trackConnections (server: Server): Connections {
+export function trackConnections (server: Server, takesUpgrades = true): Connections {
   const isTls = server instanceof TlsServer
   const connections = new Map<Socket, Connection>()
   const sockets = new Set<Socket>()
@@ -48,10 +49,12 @@ export function trackConnections (server: Server): Connections {
     socket.once('close', () => connections.delete(socket))
   })
   server.on('session', (session: Session) => { sessions.add(session); session.once('close', () => sessions.delete(session)) })
-  server.prependListener('upgrade', ({ socket }: IncomingMessage) => {
-    const connection = connections.get(socket)
-    if (connection !== undefined) connection.isJoined = true
-  })
+  if (takesUpgrades) {
+    server.prependListener('upgrade', ({ socket }: IncomingMessage) => {
+      const connection = connections.get(socket)
+      if (connection !== undefined) connection.isJoined = true
+    })
+  }
   const note = (request: IncomingMessage, answer: ServerResponse): void => {
     const connection = connections.get(request.socket)
     if (connection === undefined) return // HTTP/2, where the session ends the connection

@@ -111,7 +111,7 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
 }
 
 const REBINDABLE = `host validation is off: name the hosts in ${nameOf('allowedHosts')} in place of "*".`
-const EXEMPT_ROUTE = 'Where other sites are meant to call this route, set config.mlflowSecurity.origin to false on it.'
+const EXEMPT_ROUTE = 'Where other sites are meant to call this route, set config.mlflowSecurity.origin to false on it, or name it in --callback-paths of the gateway.'
 
 /** An explicit list replaces the default: who follows the advice must not lose localhost by it. */
 function advice (list: NamedList, settings: Settings): (entry: string) => string {

@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { isAmbiguous } from '../../gateway/path.js'
+import { answerRefusal } from '../../gateway/refusals.js'
 import mlflowSecurity from '../../index.js'
 import type { MlflowSecurityOptions } from '../../../types/index.js'
 import { UnreadableQuestionError } from './errors.js'
@@ -94,7 +95,7 @@ function pass (_request: FastifyRequest, reply: FastifyReply): void {
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const { statusCode = 500 } = error
   if (statusCode >= 500) request.log.error(error)
-  reply.send(statusCode === 400 ? Object.assign(error, { statusCode: 403 }) : error)
+  answerRefusal(statusCode === 400 ? Object.assign(error, { statusCode: 403 }) : error, request, reply)
 }
 
 /** Exemptions go by the path as it came: engines read `/api/..%2fhealth` as they like, and pass it on as it is. */

@@ -18,7 +18,7 @@ const SHUTDOWN = 5_000
 export async function runAuthorizer (options: AuthorizeOptions, { host, port }: ListenAddress): Promise<number> {
   const end = untilToldToEnd(isatty(0))
   const app = createAuthorizer(options)
-  const connections = trackConnections(app.server)
+  const connections = trackConnections(app.server, false) // Caddy's questions ask for the client's upgrade
   try {
     // For localhost Fastify would start a second server, which nothing here would see.
     const address = host === 'localhost' ? '127.0.0.1' : host

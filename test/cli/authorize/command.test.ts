@@ -10,6 +10,8 @@ t.test('authorize listens, answers and ends', async t => {
   const [, port] = await says(started, /Answering nginx at http:\/\/127\.0\.0\.1:(\d+)"/)
   t.equal((await request(Number(port), 'GET', '/', [...QUESTION, ['X-Original-Host', 'mlflow.company.com']])).status, 200)
   t.equal((await request(Number(port), 'GET', '/', [...QUESTION, ['X-Original-Host', 'evil.com']])).status, 403)
+  const socket = [['Connection', 'Upgrade'], ['Upgrade', 'websocket'], ['Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ==']] as const
+  t.equal((await request(Number(port), 'GET', '/', [...QUESTION, ['X-Original-Host', 'mlflow.company.com'], ...socket])).status, 200, 'as Caddy asks for an upgrade')
   started.child.kill('SIGTERM')
   t.same(await once(started.child, 'close'), [0, null])
 })
