@@ -1,4 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http'
+import { constants, Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { ServerHttp2Stream } from 'node:http2'
 
 /** The head of an answer, as it goes to the client. */
 export interface Head {
@@ -10,6 +12,11 @@ export interface Head {
 
 export const isHttp2 = ({ httpVersionMajor }: Pick<IncomingMessage, 'httpVersionMajor'>): boolean => httpVersionMajor === 2
 
+/** @returns the stream of a request or a response of HTTP/2, as Node's compatible API shows it */
+export function streamOf (message: object): ServerHttp2Stream | undefined {
+  return message instanceof Http2ServerRequest || message instanceof Http2ServerResponse ? message.stream : undefined
+}
+
 /** Writes the head of an answer; doubles, case and order stay as they are. */
 export function writeHead (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
   response.sendDate = false // the upstream's, or none
@@ -17,11 +24,28 @@ export function writeHead (request: IncomingMessage, response: ServerResponse, {
     response.writeHead(status, printable(reason), fields)
     return
   }
+  const before = Object.entries(response.getHeaders())
+  try {
+    writeGrouped(request, response, { status, reason, fields })
+  } catch (error) {
+    // What is said instead has a length and a type of its own.
+    replaceHeaders(response, before)
+    throw error
+  }
+}
+
+function writeGrouped (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
   // Node knows doubles only in one of two ways: a list for `writeHead`, or a list for each name.
-  for (const name of response.getHeaderNames()) response.removeHeader(name)
-  for (const [name, values] of group(fields)) response.setHeader(name, values.length === 1 ? values[0] ?? '' : values)
+  replaceHeaders(response, [...group(fields)].map(([name, values]) => [name, values.length === 1 ? values.join() : values] as const))
   if (isHttp2(request)) response.writeHead(status)
   else response.writeHead(status, printable(reason))
+}
+
+type Fields = ReadonlyArray<readonly [name: string, value: OutgoingHttpHeader | undefined]>
+
+function replaceHeaders (response: ServerResponse, headers: Fields): void {
+  for (const name of response.getHeaderNames()) response.removeHeader(name)
+  for (const [name, value = ''] of headers) response.setHeader(name, value)
 }
 
 /** Sends the head alone. Node's `flushHeaders` would write bytes beyond ASCII as UTF-8. */
@@ -35,12 +59,12 @@ function group (fields: readonly string[]): Map<string, string[]> {
   const names = new Map<string, string>()
   const grouped = new Map<string, string[]>()
   for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] ?? ''
+    const { [i]: name = '', [i + 1]: value = '' } = fields
     const first = names.get(name.toLowerCase()) ?? name
     names.set(name.toLowerCase(), first)
     const values = grouped.get(first)
-    if (values === undefined) grouped.set(first, [fields[i + 1] ?? ''])
-    else values.push(fields[i + 1] ?? '')
+    if (values === undefined) grouped.set(first, [value])
+    else values.push(value)
   }
   return grouped
 }
@@ -53,9 +77,9 @@ function printable (reason: string): string {
 
 /** Passes an interim answer on (RFC 9110 §15.2); HTTP/1.0 knows none, and one that is not its turn yet can go without. */
 export function writeInterim (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
-  if (isHttp2(request)) {
-    const { stream }: { stream?: unknown } = { ...('stream' in response ? { stream: response.stream } : {}) }
-    if (sendsHeaders(stream)) stream.additionalHeaders({ ':status': status, ...Object.fromEntries(group(fields)) })
+  const stream = streamOf(response)
+  if (stream !== undefined) {
+    stream.additionalHeaders({ ':status': status, ...Object.fromEntries(group(fields)) })
     return
   }
   if (request.httpVersion !== '1.1' || response.socket === null) return
@@ -64,25 +88,14 @@ export function writeInterim (request: IncomingMessage, response: ServerResponse
   response.socket.write(`${head}\r\n`, 'latin1')
 }
 
-function sendsHeaders (stream: unknown): stream is { additionalHeaders (headers: object): void } {
-  return typeof stream === 'object' && stream !== null && 'additionalHeaders' in stream
-}
-
 /** Ends an answer that is not complete, so that the client cannot take it for one. */
-export function breakOff (request: IncomingMessage, response: ServerResponse, rest: Uint8Array | undefined): void {
+export function breakOff (response: ServerResponse, rest: Uint8Array | undefined): void {
+  const stream = streamOf(response)
   const end = () => {
     // In HTTP/2 the stream alone: the others on its connection have done nothing.
-    if (isHttp2(request)) resetStream(response)
+    if (stream !== undefined) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
     else response.destroy()
   }
   if (rest === undefined) end()
   else response.write(rest, end)
-}
-
-const INTERNAL_ERROR = 2
-
-function resetStream (response: object): void {
-  if (!('stream' in response)) return
-  const { stream } = response
-  if (typeof stream === 'object' && stream !== null && 'close' in stream && typeof stream.close === 'function') stream.close(INTERNAL_ERROR)
 }

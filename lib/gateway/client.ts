@@ -34,7 +34,7 @@ export async function createClient ({ origin, headersTimeout, ca }: Upstream, ma
   })
   return {
     dispatch: (options, handler) => pool.dispatch(options, handler),
-    wasKept: error => (bytesRead.get(error) ?? closedSocket(error)?.bytesRead ?? 0) > 0,
+    wasKept: error => (bytesRead.get(error) ?? (error instanceof undici.errors.SocketError ? error.socket?.bytesRead : undefined) ?? 0) > 0,
     close: () => pool.destroy()
   }
 }
@@ -50,11 +50,4 @@ function watched (connect: buildConnector.connector, bytesRead: WeakMap<object, 
     socket.on('error', error => { bytesRead.set(error, socket.bytesRead) })
     callback(null, socket)
   })
-}
-
-/** What undici's own errors say of the connection that was closed. */
-function closedSocket (error: object): { readonly bytesRead: number } | undefined {
-  if (!('socket' in error) || typeof error.socket !== 'object' || error.socket === null) return undefined
-  const { socket } = error
-  return 'bytesRead' in socket && typeof socket.bytesRead === 'number' ? { bytesRead: socket.bytesRead } : undefined
 }

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { originForm } from '../grammar/request-target.js'
-import { breakOff, flushHead, isHttp2, writeHead, writeInterim } from './answer.js'
+import { breakOff, flushHead, isHttp2, streamOf, writeHead, writeInterim } from './answer.js'
 import type { Head } from './answer.js'
 import type { UpstreamClient } from './client.js'
 import { UpstreamTimeoutError, UpstreamUnreachableError } from './errors.js'
@@ -68,18 +68,19 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #send (): void {
-    const { raw } = this.#request
+    const { raw, url, method } = this.#request
+    const { upgrade: protocol = 'websocket' } = raw.headers
     const upgrade = upgradeOf(raw)
     const isTrusted = isFromTrustedProxy(this.#request)
     const hasBody = upgrade === undefined && bringsBody(raw)
     this.#upload = hasBody ? new Upload(raw) : undefined
     this.#way.client.dispatch({
-      path: this.#way.upstream.path + originForm(raw.url ?? '/'),
-      method: raw.method ?? 'GET',
+      path: this.#way.upstream.path + originForm(url),
+      method,
       headers: toUpstream(this.#request, this.#way, isTrusted, hasBody),
       body: this.#upload ?? null,
       reset: false, // undici would close the connection after HEAD, and after GET and DELETE with a body
-      ...(upgrade === undefined ? {} : { upgrade: raw.headers.upgrade ?? null, headersTimeout: this.#way.upgradeTimeout })
+      ...(upgrade === undefined ? {} : { upgrade: protocol, headersTimeout: this.#way.upgradeTimeout })
     }, this)
   }
 
@@ -96,17 +97,18 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onRequestUpgrade ({ rawHeaders }: Controller, statusCode: number, _headers: IncomingHttpHeaders, socket: Duplex): void {
     this.#isOver = true
     const upgrade = upgradeOf(this.#request.raw)
-    if (upgrade === undefined || this.#isGone) { socket.destroy(); return }
     this.#tellAnswered()
     this.#reply.hijack()
-    this.#reply.raw.detachSocket(upgrade.socket)
-    joinSockets(upgrade, socket, bytesOf(rawHeaders), this.#request.server.server)
+    // It is one: undici takes no answer to what has been given up, nor a 101 that nobody has asked for.
+    if (upgrade !== undefined) {
+      this.#reply.raw.detachSocket(upgrade.socket)
+      joinSockets(upgrade, socket, bytesOf(rawHeaders), this.#request.server.server)
+    }
     this.#log('joined', statusCode)
     socket.once('close', () => { this.#tellEnded(statusCode) })
   }
 
   onResponseStart (controller: Controller, statusCode: number, _headers: IncomingHttpHeaders, reason = ''): void {
-    if (this.#isOver) return
     const raw = bytesOf(controller.rawHeaders)
     if (statusCode >= 100 && statusCode < 200) {
       writeInterim(this.#request.raw, this.#reply.raw, { status: statusCode, reason, fields: toInterim(raw) })
@@ -155,7 +157,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     this.#request.log.warn({ err: error, method, url }, 'The answer of the upstream broke off')
-    if (this.#writeHead()) breakOff(this.#request.raw, this.#reply.raw, this.#held)
+    if (this.#writeHead()) breakOff(this.#reply.raw, this.#held)
   }
 
   #refuse (controller: Controller, problem: Error): void {
@@ -252,15 +254,10 @@ const WORDS = {
 } as const
 
 function bringsBody (raw: IncomingMessage): boolean {
-  if (isHttp2(raw)) return hasStreamBody(raw)
+  const stream = streamOf(raw)
+  // In HTTP/2 the last frame of the headers says whether anything follows.
+  if (stream !== undefined) return !stream.endAfterHeaders
   return raw.headers['transfer-encoding'] !== undefined || (raw.headers['content-length'] ?? '0') !== '0'
-}
-
-/** In HTTP/2 the last frame of the headers says whether anything follows. */
-function hasStreamBody (raw: object): boolean {
-  if (!('stream' in raw)) return false
-  const { stream } = raw
-  return typeof stream === 'object' && stream !== null && 'endAfterHeaders' in stream && stream.endAfterHeaders === false
 }
 
 function isTimeout (error: Error): boolean {
@@ -273,7 +270,10 @@ function bytesOf (raw: Controller['rawHeaders']): readonly Buffer[] {
 
 function pairsOf (raw: readonly Buffer[]): Array<[name: string, value: string]> {
   const pairs: Array<[string, string]> = []
-  for (let i = 0; i < raw.length; i += 2) pairs.push([raw[i]?.toString('latin1') ?? '', raw[i + 1]?.toString('latin1') ?? ''])
+  for (let i = 0; i < raw.length; i += 2) {
+    const [name = '', value = ''] = raw.slice(i, i + 2).map(bytes => bytes.toString('latin1'))
+    pairs.push([name, value])
+  }
   return pairs
 }
 

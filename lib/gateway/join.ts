@@ -37,10 +37,9 @@ function keep (server: object, socket: Duplex): void {
 
 function switching (rawHeaders: readonly Buffer[]): Buffer {
   const pieces: Buffer[] = [Buffer.from('HTTP/1.1 101 Switching Protocols\r\n')]
-  for (let i = 0; i < rawHeaders.length; i += 2) pieces.push(rawHeaders[i] ?? EMPTY, COLON, rawHeaders[i + 1] ?? EMPTY, END)
+  for (const [i, piece] of rawHeaders.entries()) pieces.push(piece, i % 2 === 0 ? COLON : END)
   return Buffer.concat([...pieces, END])
 }
 
-const EMPTY = Buffer.alloc(0)
 const COLON = Buffer.from(': ')
 const END = Buffer.from('\r\n')

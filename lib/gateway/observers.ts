@@ -8,13 +8,11 @@ export interface Observer {
   ended? (request: FastifyRequest, statusCode: number): void
 }
 
-const observers = new WeakMap<object, Observer[]>()
+const observers = new WeakMap<object, readonly Observer[]>()
 
 /** @param server - the app's `server` */
 export function observe (server: object, observer: Observer): void {
-  const known = observers.get(server)
-  if (known === undefined) observers.set(server, [observer])
-  else known.push(observer)
+  observers.set(server, [...observersOf(server), observer])
 }
 
 export function observersOf (server: object): readonly Observer[] {

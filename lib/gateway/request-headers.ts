@@ -37,13 +37,12 @@ export function toUpstream (request: Asked, rules: RequestRules, isTrusted: bool
   const seen: string[] = []
   let host: string | undefined
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] ?? ''
+    const { [i]: name = '', [i + 1]: value = '' } = rawHeaders
     const { kind, lower } = requestName(name)
     const current = headers[lower]
     seen.push(lower)
     if (kind === 'dropped' || current === undefined) continue
     if (named?.includes(lower) === true && kind !== 'length' && kind !== 'host') continue
-    const value = rawHeaders[i + 1] ?? ''
     const isChanged = current !== value && typeof current === 'string' && isSingle(rawHeaders, name)
     switch (kind) {
       case 'passes': passed.push(name, isChanged ? current : value); break
@@ -66,9 +65,8 @@ export function toUpstream (request: Asked, rules: RequestRules, isTrusted: bool
 
 /** Node shows a double as one value, which differs from each of them without a hook's doing. */
 function isSingle (rawHeaders: readonly string[], name: string): boolean {
-  let count = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) if (requestName(rawHeaders[i] ?? '').lower === requestName(name).lower) count++
-  return count === 1
+  const { lower } = requestName(name)
+  return rawHeaders.filter((other, i) => i % 2 === 0 && requestName(other).lower === lower).length === 1
 }
 
 /** HTTP/2 splits cookies; as one they go on (RFC 9113 §8.2.3). */

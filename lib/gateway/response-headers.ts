@@ -60,8 +60,7 @@ export function toClient (
   const push = (name: string, value: string) => { fields.push(name, value); lower.push(answerName(name).lower) }
 
   for (let i = 0; i < raw.length; i += 2) {
-    const name = latin1(raw[i])
-    const value = latin1(raw[i + 1])
+    const [name = '', value = ''] = raw.slice(i, i + 2).map(latin1)
     switch (answerName(name).kind) {
       case 'passes': push(name, value); break
       case 'decided': if (!replaces) push(name, value); break
@@ -96,8 +95,8 @@ export function toClient (
 export function toInterim (raw: readonly Uint8Array[]): string[] {
   const fields: string[] = []
   for (let i = 0; i < raw.length; i += 2) {
-    const name = latin1(raw[i])
-    if (answerName(name).kind === 'passes') fields.push(name, latin1(raw[i + 1]))
+    const [name = '', value = ''] = raw.slice(i, i + 2).map(latin1)
+    if (answerName(name).kind === 'passes') fields.push(name, value)
   }
   return fields
 }
@@ -116,15 +115,15 @@ function removeNamed (fields: string[], lower: string[], vary: string[], csp: st
   if (named.includes('vary')) vary.length = 0
   if (named.includes(CSP)) csp.length = 0
   for (let i = lower.length - 1; i >= 0; i--) {
-    const name = lower[i] ?? ''
+    const { [i]: name = '' } = lower
     if (name === 'content-length' || !named.includes(name)) continue
     fields.splice(2 * i, 2)
     lower.splice(i, 1)
   }
 }
 
-function latin1 (bytes: Uint8Array | undefined): string {
-  return bytes === undefined ? '' : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+function latin1 (bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 }
 
 /**

@@ -56,8 +56,7 @@ function serveAnyway ({ server }: FastifyInstance, request: IncomingMessage, soc
 function withoutOffer ({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
   let text = `${method} ${url} HTTP/${httpVersion}\r\n`
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] ?? ''
-    const value = rawHeaders[i + 1] ?? ''
+    const { [i]: name = '', [i + 1]: value = '' } = rawHeaders
     switch (name.toLowerCase()) {
       case 'upgrade': case 'http2-settings': break
       case 'connection': text += `${name}: ${withoutUpgrade(value)}\r\n`; break

@@ -301,3 +301,75 @@ t.test('an upgrade that is never answered has a limit', async t => {
   t.equal(response.statusCode, 504)
   response.destroy()
 })
+
+t.test('an upload whose client is gone before a hook has let it pass ends there, and no body reaches the upstream', async t => {
+  const bodies: number[] = []
+  const target = await upstream(t, request => { request.on('data', (chunk: Buffer) => { bodies.push(chunk.length) }).on('error', () => {}) })
+  let passed = false
+  const { port, lines } = await prepared(t, { upstream: target }, app => {
+    app.addHook('preHandler', async ({ raw }) => {
+      await new Promise(resolve => { raw.socket.once('close', resolve) })
+      passed = true
+    })
+  })
+  const socket = connect(port, '127.0.0.1')
+  socket.write('PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc')
+  await wait(100)
+  socket.destroy()
+  await until(() => passed)
+  t.ok(passed)
+  await wait(100)
+  t.strictSame(bodies, [])
+  t.notOk(lines.some(({ level }) => level >= 40), 'nor is it told as a failure of the upstream')
+})
+
+t.test('an upload waits for an upstream that does not read, and comes whole', async t => {
+  const size = 30_000_000
+  let got = 0
+  let begin = (): void => {}
+  const target = await upstream(t, (request, response) => {
+    begin = () => { request.on('data', (chunk: Buffer) => { got += chunk.length }).on('end', () => { response.end('ok') }) }
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const put = httpRequest({ port, host: '127.0.0.1', method: 'PUT', headers: { host: 'localhost', 'content-length': size } })
+  put.end(Buffer.alloc(size))
+  await wait(300)
+  t.notOk(put.writableFinished, 'it is held back')
+  begin()
+  const [response] = await once(put, 'response')
+  response.resume()
+  t.match({ status: response.statusCode, got }, { status: 200, got: size })
+})
+
+t.test('a cookie that a hook has changed reaches the upstream as it is now', async t => {
+  const { seen, listener } = recorder()
+  const { port } = await prepared(t, { upstream: await upstream(t, listener) }, app => {
+    app.addHook('onRequest', async ({ headers }) => { headers.cookie = 'own=1' })
+  })
+  await request(port, 'GET', '/', [HOST, ['Cookie', 'session=secret; own=1']])
+  t.equal(seen[0]?.headers.cookie, 'own=1')
+})
+
+t.test('what came of a body that breaks off at once reaches the client, and then the end of the connection', async t => {
+  const target = await socketServer(t, socket => {
+    socket.once('data', () => { socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nbegun\r\nno size\r\n') })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const answer = await send(port, 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  t.match(answer, /^HTTP\/1\.1 200 OK\r\n[^]*begun/)
+  t.notMatch(answer, /\r\n0\r\n\r\n/, 'no client takes it for whole')
+})
+
+t.test('a client whose turn came, and who hangs up then, is told of once', async t => {
+  const target = await upstream(t, ({ url }, response) => { if (url === '/1') setTimeout(() => response.end('one'), 100) })
+  const { port, lines } = await gateway(t, { upstream: target })
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await once(socket, 'data')
+  await wait(50)
+  socket.destroy()
+  const told = () => lines.filter(({ url, msg }) => url === '/2' && msg === 'the client has hung up').length
+  await until(() => told() > 0)
+  await wait(50)
+  t.equal(told(), 1)
+})

@@ -408,6 +408,7 @@ t.test('a wrong setting is said before anything listens', async t => {
     [{ upstream: 'http://a', upstreamTimeout: 86_401 }, /86401 is no such number/],
     [{ upstream: 'http://a', upstreamTimeout: -1 }, /^upstreamTimeout \(--upstream-timeout\): -1 is no such number\. Allowed: seconds/],
     [{ upstream: 'http://a', upstreamTimeout: NaN }, /is no such number/],
+    [{ upstream: 'http://a', ...JSON.parse('{ "before": "x" }') }, /^before: "x" is no function\. Allowed: a function that takes the app/],
     [{ upstream: 'http://a', ...JSON.parse('{ "fastify": "x" }') }, /^fastify: "x" is no object\. Allowed: an object/],
     [{ upstream: 'http://a', ...JSON.parse('{ "fastify": null }') }, /^fastify: null is no object/],
     [{ upstream: 'http://a', ...JSON.parse('{ "tls": null }') }, /^tls \(--cert, --key\): \[\] has no cert or no key\./],

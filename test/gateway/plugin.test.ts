@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { connect as connectHttp2, constants } from 'node:http2'
 import type { ClientHttp2Session, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
+import { Duplex } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import rateLimit from '@fastify/rate-limit'
@@ -282,4 +283,56 @@ t.test('WebSockets over TLS', async t => {
   const ended = once(client, 'close')
   await close()
   await ended
+})
+
+t.test('HTTP/2: a head that Node will not send is a 502 in its place, whole', async t => {
+  const target = await upstream(t, (request, response) => {
+    if (request.url === '/open') { response.writeHead(302, ['Location', '/a', 'Location', '/b']).write('begun'); return }
+    response.writeHead(302, request.url === '/doubled' ? ['Location', '/a', 'Location', '/b', 'X-Up', '1', 'Content-Length', '2'] : ['Location', '/a', 'Content-Length', '2']).end('ok')
+  })
+  const { session, close } = await secure(t, { upstream: target })
+  const answer = await askHttp2(session, { ':path': '/doubled' })
+  t.match(answer, { headers: { ':status': 502, location: undefined, 'x-up': undefined, 'content-type': /json/ }, body: 'FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE' })
+  t.equal(answer.headers['content-length'], String(answer.body.length))
+  t.match(await askHttp2(session, { ':path': '/open' }), { headers: { ':status': 502, location: undefined } }, 'nor while the body is still coming')
+  t.match(await askHttp2(session, { ':path': '/' }), { headers: { ':status': 302, location: '/a' }, body: 'ok' }, 'the session lives on')
+  await close()
+})
+
+t.test('an offer of h2c over TLS is served as it is', async t => {
+  const { seen, listener } = recorder()
+  const { port, cert, close } = await secure(t, { upstream: await upstream(t, listener) })
+  const socket = connectTls({ port, host: '127.0.0.1', ca: cert, ALPNProtocols: ['http/1.1'] })
+  socket.write('GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n\r\n')
+  let text = ''
+  for await (const chunk of socket) text += chunk
+  t.match(text, /^HTTP\/1\.1 200 OK/)
+  t.match(seen, [{ url: '/a', headers: { upgrade: undefined, 'x-forwarded-proto': 'https' } }])
+  await close()
+})
+
+t.test('an upgrade on what is no socket of the network is closed', async t => {
+  const { app } = createApp(t)
+  await app.register(mlflowGateway, { upstream: 'http://127.0.0.1:1' })
+  await listen(app)
+  const duplex = new Duplex({ read () {}, write (_chunk, _encoding, done) { done() } })
+  const closed = once(duplex, 'close')
+  app.server.emit('connection', duplex)
+  duplex.push('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  await closed
+  t.ok(duplex.destroyed)
+})
+
+t.test('HTTP/2: the head of an answer goes out when it comes', async t => {
+  let end = (): void => {}
+  const target = await upstream(t, (_request, response) => { response.flushHeaders(); end = () => { response.end('late') } })
+  const { session, close } = await secure(t, { upstream: target })
+  const stream = session.request({ ':path': '/' })
+  const [headers] = await once(stream, 'response')
+  t.equal(headers[':status'], 200, 'before there is a body')
+  end()
+  let text = ''
+  for await (const chunk of stream) text += chunk
+  t.equal(text, 'late')
+  await close()
 })
