@@ -373,3 +373,18 @@ t.test('a client whose turn came, and who hangs up then, is told of once', async
   await wait(50)
   t.equal(told(), 1)
 })
+
+t.test('a kept connection that the upstream ends, without a reset, at the second request: that is sent once more', async t => {
+  const asked: number[] = []
+  const target = await socketServer(t, socket => {
+    let count = 0
+    socket.on('data', () => {
+      asked.push(++count)
+      if (count > 1) socket.end()
+      else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+    })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  for (let i = 0; i < 2; i++) t.equal((await request(port, 'GET', '/', [HOST])).status, 200)
+  t.strictSame(asked, [1, 2, 1])
+})
