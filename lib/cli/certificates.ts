@@ -29,7 +29,7 @@ export function reloadCertificate (server: Server, files: CertificateFiles | und
     server.setSecureContext(readCertificate(files))
     log.info(`Certificate and key have been read again: ${files.cert}, ${files.key}`)
   } catch (error) {
-    log.error(`Certificate and key stay as they were: ${error instanceof Error ? error.message : String(error)}`)
+    log.error(`Certificate and key stay as they were: ${reasonOf(error)}`)
   }
 }
 
@@ -56,5 +56,5 @@ export function verifyPem (flags: string, expected: string, use: () => unknown):
 }
 
 function reasonOf (error: unknown): string {
-  return String(error).replace(/^Error: /, '')
+  return String(error).replace(/^\w*Error( \[\w+\])?: /, '')
 }

@@ -83,17 +83,16 @@ async function ask (options: GatewayOptions, method: Method, { path, ...question
       }
     }
   })
-  let asked: Asked | undefined
   gateway.addHook('onRequest', (_request, reply, _done) => { reply.send() })
-  gateway.addHook('onSend', async (request) => {
-    const decision = decisionOf(request)
-    if (decision === undefined) return
-    asked = { settings: gateway.mlflowSecurity.settings, verdict: decision.verdictOn(request), override: decision.overrideOf(request) }
+  const asked = new Promise<Asked>(resolve => {
+    gateway.addHook('onSend', async (request) => {
+      const decision = decisionOf(request)
+      resolve({ settings: gateway.mlflowSecurity.settings, verdict: decision.verdictOn(request), override: decision.overrideOf(request) })
+    })
   })
   await gateway.inject({ method, url: '/' })
   await gateway.close()
-  if (asked === undefined) throw new Error('The gateway has answered without a decision')
-  return asked
+  return await asked
 }
 
 function headersOf ({ host, origin, site, cookie }: Omit<Question, 'path'>): IncomingHttpHeaders {

@@ -63,7 +63,7 @@ export async function loadPretty (): Promise<((line: string) => string) | undefi
     const format = prettyFactory({
       translateTime: 'HH:MM:ss', ignore: 'pid,hostname,method,url', messageFormat: '{if method}{method} {url}: {end}{msg}'
     })
-    return line => format(line) ?? ''
+    return line => format(line)
   } catch {
     return undefined
   }

@@ -51,7 +51,7 @@ async function beginning (answer: IncomingMessage): Promise<Buffer> {
 }
 
 /** In words of the flags; the codes are those of Node.js and of OpenSSL (X509_verify_cert_error_string). */
-function explain (error: unknown, { origin, host, ca }: Upstream): string {
+export function explain (error: unknown, { origin, host, ca }: Pick<Upstream, 'origin' | 'host' | 'ca'>): string {
   const code = codeOf(error)
   switch (code) {
     case 'ENOTFOUND':

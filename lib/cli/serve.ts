@@ -1,3 +1,4 @@
+import assert from 'node:assert'
 import type { FastifyInstance } from 'fastify'
 import { adviseOnProxy } from '../gateway/advice.js'
 import { addAvailability } from '../gateway/availability.js'
@@ -55,8 +56,8 @@ export async function serve (
   await listenAt(gateway, listen, { host: '--host', port: '--port' }, address => `Protecting ${upstream.origin}${upstream.path} at ${address}`)
   announceReach(gateway, options)
   const address = gateway.server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : listen.port
-  return { gateway, upstream, port, availability, end: end(gateway, figures, connections, availability) }
+  assert(address instanceof Object) // it listens on a port
+  return { gateway, upstream, port: address.port, availability, end: end(gateway, figures, connections, availability) }
 }
 
 async function serveFigures (gateway: FastifyInstance, address: ListenAddress, dropped: () => number): Promise<FastifyInstance> {

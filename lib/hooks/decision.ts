@@ -42,7 +42,12 @@ export function createDecision (root: FastifyInstance, settings: Settings, polic
   return decision
 }
 
-/** @returns what the server of the request decides; `undefined` where the plugin is not registered on it */
-export function decisionOf ({ server }: FastifyRequest): Decision | undefined {
-  return decisions.get(server.server)
+/**
+ * @returns what the server of the request decides
+ * @throws Error where the plugin is not registered on it
+ */
+export function decisionOf ({ server }: FastifyRequest): Decision {
+  const decision = decisions.get(server.server)
+  if (decision === undefined) throw new Error('The plugin is not registered on the server of this request')
+  return decision
 }

@@ -73,3 +73,26 @@ t.test('a reader that does not read costs lines and no memory, and is not waited
   await output.finish()
   t.strictSame(told, [output.dropped])
 })
+
+t.test('an error event of the stream stops nothing, nor does nobody who wants to know of lost lines', async t => {
+  const stream = new PassThrough()
+  const written: unknown[] = []
+  let isFull = true
+  const output = createOutput({
+    on: stream.on.bind(stream),
+    writableLength: 0,
+    write (chunk: unknown, done: unknown) {
+      if (!isFull) written.push(chunk)
+      if (typeof done === 'function') done(isFull ? new Error('ENOSPC') : null)
+      return true
+    }
+  })
+  t.doesNotThrow(() => stream.emit('error', new Error('EPIPE')))
+  output.write('a\n')
+  await output.finish()
+  isFull = false
+  output.write('b\n')
+  await output.finish()
+  t.equal(output.dropped, 1)
+  t.strictSame(written, ['\nb\n'])
+})

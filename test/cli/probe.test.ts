@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { freePort } from '../../lib/cli/child/ports.js'
-import { probe } from '../../lib/cli/probe.js'
+import { explain, probe } from '../../lib/cli/probe.js'
 import { createGateway } from '../../lib/gateway.js'
 import { listening, says } from '../fixtures/programs.js'
 import type { Started } from '../fixtures/programs.js'
@@ -57,6 +57,20 @@ t.test('an upstream that hangs up, or does not answer, is said to be so', async 
   t.match(lines.at(-1), { level: 40, msg: /does not answer \(ECONNRESET\)/ })
   await probe(gateway, { ...target, path: '/x' }, 100)
   t.match(lines.at(-1), { level: 40, msg: /does not answer \(ETIMEDOUT\)/ })
+})
+
+t.test('an error without a code is explained by its message', async t => {
+  t.match(explain(new Error('something else'), { origin: 'http://a', host: 'a', ca: undefined }), /http:\/\/a does not answer \(something else\)\. Is the MLflow server running there\?/)
+})
+
+t.test('a refusal without a body is nobody\'s in particular', async t => {
+  const { logger, lines } = logTo()
+  const gateway = createGateway({ upstream: 'http://127.0.0.1:1', fastify: { logger } })
+  t.teardown(() => gateway.close())
+  await gateway.ready()
+  const { origin, host } = new URL(await upstream(t, (_request, response) => { response.writeHead(403).end() }))
+  await probe(gateway, { origin, host, path: '', headersTimeout: 0, ca: undefined })
+  t.strictSame(lines.filter(({ level }) => level > 30), [])
 })
 
 const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'

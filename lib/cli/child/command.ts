@@ -67,7 +67,7 @@ export function besideChild<Values extends { readonly upstream?: string | undefi
   const { upstream, 'static-prefix': prefix = staticPrefix } = values
   if (upstream !== undefined) throw new UsageError(`--upstream ${upstream} and -- ${name} do not go together: either the server runs already, or the gateway starts it.`)
   if (staticPrefix !== undefined && prefix !== staticPrefix) {
-    throw new UsageError(`--static-prefix: ${name} has ${quote(staticPrefix)}, and the gateway ${quote(prefix ?? '')}. Leave the gateway's out.`)
+    throw new UsageError(`--static-prefix: ${name} has ${quote(staticPrefix)}, and the gateway ${quote(String(prefix))}. Leave the gateway's out.`)
   }
   return { ...values, 'static-prefix': prefix }
 }

@@ -1,3 +1,4 @@
+import assert from 'node:assert'
 import { once } from 'node:events'
 import { get } from 'node:http'
 import { createServer } from 'node:net'
@@ -16,20 +17,16 @@ export async function freePort (): Promise<number> {
   const address = server.address()
   server.close()
   await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
+  assert(address instanceof Object) // it has listened on a port
+  return address.port
 }
 
 /** @returns whether somebody listens on a port of this machine */
 export async function isTaken (port: number): Promise<boolean> {
   const server = createServer()
-  try {
-    await once(server.listen(port, HOST), 'listening')
-    return false
-  } catch {
-    return true
-  } finally {
-    server.close()
-  }
+  const isTaken = await once(server.listen(port, HOST), 'listening').then(() => false, () => true)
+  server.close()
+  return isTaken
 }
 
 /**

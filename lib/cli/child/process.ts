@@ -1,3 +1,4 @@
+import assert from 'node:assert'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
@@ -37,9 +38,11 @@ export async function startChild (command: ChildCommand, port: number, output: O
   const [program, ...args] = command.on(port)
   const child = spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: childEnvironment(process.env) })
   const ended = new Promise<number>(resolve => {
-    child.once('exit', (code, signal) => resolve(signal === null ? code ?? 0 : exitCodeOf(signal)))
+    child.once('exit', (code, signal) => resolve(signal === null ? Number(code) : exitCodeOf(signal)))
   })
-  const group = await spawned(child, program)
+  await spawned(child, program)
+  const { pid: group } = child
+  assert(group !== undefined) // 0 would be the gateway's own group
   for (const stream of [child.stdout, child.stderr]) mark(stream, `${command.name} | `, output)
   const send = (signal: NodeJS.Signals | 0): boolean => signalGroup(group, signal)
   return {
@@ -58,9 +61,9 @@ async function untilGone (send: (signal: 0) => boolean, timeout: number): Promis
   for (const deadline = Date.now() + timeout; send(0) && Date.now() < deadline;) await wait(LOOK_AGAIN)
 }
 
-function spawned (child: ChildProcess, program: string): Promise<number> {
+function spawned (child: ChildProcess, program: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    child.once('spawn', () => resolve(child.pid ?? 0))
+    child.once('spawn', () => resolve())
     child.once('error', error => {
       const reason = 'code' in error && error.code === 'ENOENT' ? 'is not installed, or not in PATH' : `cannot be started: ${error.message}`
       reject(new UsageError(`-- ${quote(program)} ${reason}.`))
@@ -81,7 +84,7 @@ function mark (stream: Readable, prefix: string, output: Output): void {
   let rest = ''
   stream.setEncoding('utf8').on('data', (text: string) => {
     const lines = (rest + text).split('\n')
-    rest = lines.pop() ?? ''
+    rest = lines.splice(-1).join('')
     for (const line of lines) output.write(`${prefix}${line}\n`)
     if (rest.length < LONGEST_LINE) return
     output.write(`${prefix}${rest}\n`)

@@ -30,15 +30,19 @@ export async function runWithChild (settings: ServeOptions, command: ChildComman
   let pair = await start(settings, command, outputs)
   reloadOnHangUp(() => pair.running, settings)
   process.once('exit', () => pair.child.kill())
-  for (let attempt = 1; ; attempt++) {
+  const next = async (): Promise<Ending | number> => {
     const ending = await Promise.race([end, pair.child.ended])
-    if (typeof ending !== 'number') return await finish(settings, pair, ending, outputs)
-    await pair.child.end(0) // what it has left behind
-    if (attempt === ATTEMPTS || !await isTaken(pair.port)) return await follow(pair, command, ending)
+    if (typeof ending === 'number') await pair.child.end(0) // what it has left behind
+    return ending
+  }
+  let ending = await next()
+  for (let attempt = 1; typeof ending === 'number' && attempt < ATTEMPTS && await isTaken(pair.port); attempt++) {
     pair.running.gateway.log.warn(`Port ${pair.port} was taken by another program before ${command.name} had it. Trying another one.`)
     await pair.running.end(0, 0)
     pair = await start({ ...settings, listen: { ...settings.listen, port: pair.running.port } }, command, outputs)
+    ending = await next()
   }
+  return typeof ending === 'number' ? await follow(pair, command, ending) : await finish(settings, pair, ending, outputs)
 }
 
 async function start (settings: ServeOptions, command: ChildCommand, { log, errors }: Outputs): Promise<Pair> {

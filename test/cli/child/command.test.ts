@@ -68,6 +68,7 @@ t.test('its static prefix is the gateway\'s', async t => {
   t.equal(of(['--static-prefix', '/ml']).staticPrefix, '/ml')
   t.equal(of(['--static-prefix=/a', '--static-prefix', '/b'], { MLFLOW_STATIC_PREFIX: '/c' }).staticPrefix, '/b')
   t.equal(of([], { MLFLOW_STATIC_PREFIX: '/c' }).staticPrefix, '/c')
+  t.equal(of(['--static-prefix']).staticPrefix, '', 'its value is missing: MLflow says so')
   t.equal(parse(['serve', '{port}'], { MLFLOW_STATIC_PREFIX: '/c' }).staticPrefix, undefined)
   t.strictSame(besideChild({}, of([])), { 'static-prefix': undefined })
   t.strictSame(besideChild({ 'static-prefix': '/x' }, of([])), { 'static-prefix': '/x' })
