@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { get } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { get as secureGet } from 'node:https'
@@ -45,9 +44,10 @@ function ask ({ origin, path, ca }: Upstream, timeout: number): Promise<Incoming
   })
 }
 
+/** @returns the first piece of the body, empty where there is none */
 async function beginning (answer: IncomingMessage): Promise<Buffer> {
-  await once(answer, 'readable')
-  return Buffer.from(answer.read() ?? '')
+  const { value } = await answer[Symbol.asyncIterator]().next()
+  return Buffer.from(value ?? '')
 }
 
 /** In words of the flags; the codes are those of Node.js and of OpenSSL (X509_verify_cert_error_string). */

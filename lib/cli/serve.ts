@@ -53,7 +53,7 @@ export async function serve (
   const availability = addAvailability(gateway)
   availability.state = state
   const figures = metrics === undefined ? undefined : await serveFigures(gateway, metrics, dropped)
-  await listenAt(gateway, listen, { host: '--host', port: '--port' }, address => `Protecting ${upstream.origin}${upstream.path} at ${address}`)
+  await listenAt(gateway, listen, { host: '--host', port: '--port' }, address => `Protecting ${upstream.origin}${upstream.path} at ${address}${options.staticPrefix ?? ''}`)
   announceReach(gateway, options)
   const address = gateway.server.address()
   assert(address instanceof Object) // it listens on a port

@@ -67,6 +67,11 @@ t.test('it starts, says what it does in JSON lines, protects, and ends when its 
   t.equal(said.err, '')
 })
 
+t.test('the start line has the address below the static prefix, where the UI is', async t => {
+  const started = start(t, ['--upstream', await echo(t), '--port', '0', '--static-prefix', '/mlflow'])
+  t.match(await says(started, /Protecting http:\S+ at http:\/\/127\.0\.0\.1:\d+(\S*)"/), { 1: '/mlflow' })
+})
+
 t.test('open WebSockets do not keep it from ending', async t => {
   const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   await once(sockets, 'listening')
