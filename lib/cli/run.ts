@@ -22,8 +22,13 @@ export async function run (settings: ServeOptions, outputs: Outputs): Promise<nu
   const ending = await end
   const code = report(running, ending)
   endAtOnceOnSecondSignal(outputs, () => {})
-  await running.end('error' in ending ? 0 : settings.drainDelay, settings.shutdownTimeout)
+  await running.end(delayOf(ending, settings.drainDelay), settings.shutdownTimeout)
   return code
+}
+
+/** After an error of its own, a process has no time to be looked for elsewhere. */
+export function delayOf (ending: Ending, drainDelay: number): number {
+  return 'error' in ending ? 0 : drainDelay
 }
 
 /** Says what ends the process. @returns the exit code */

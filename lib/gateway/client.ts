@@ -34,7 +34,8 @@ export async function createClient ({ origin, headersTimeout, ca }: Upstream, ma
   })
   return {
     dispatch: (options, handler) => pool.dispatch(options, handler),
-    wasKept: error => (bytesRead.get(error) ?? (error instanceof undici.errors.SocketError ? error.socket?.bytesRead : undefined) ?? 0) > 0,
+    // undici's own errors have what is known of the socket with them.
+    wasKept: error => [bytesRead.get(error), Reflect.get(Object(Reflect.get(error, 'socket')), 'bytesRead')].some(bytes => Number(bytes) > 0),
     close: () => pool.destroy()
   }
 }

@@ -167,7 +167,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** The connection had served another request, and died before this one was answered: the upstream has not seen it. */
   #canRepeat (error: Error): boolean {
-    if (this.#isRepeated || this.#isStarted || this.#head !== undefined || this.#upload?.isBegun === true) return false
+    if (this.#isRepeated || this.#isStarted || this.#upload?.isBegun === true) return false
     return IDEMPOTENT.has(this.#request.method) && this.#way.client.wasKept(error)
   }
 
@@ -223,7 +223,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { raw } = this.#reply
     // A stream of HTTP/2 that was reset looks finished.
     const isAnswered = isHttp2(this.#request.raw) ? this.#isOver : raw.writableFinished
-    if (isAnswered || upgradeOf(this.#request.raw)?.isJoined === true) return
+    if (isAnswered) return // joined sockets have been taken from the response, and do not come here
     this.#isGone = true
     this.#log(this.#isOver ? 'broken' : 'gone', this.#reply.raw.headersSent ? raw.statusCode : CLIENT_CLOSED)
     this.#tellEnded(raw.headersSent ? raw.statusCode : CLIENT_CLOSED)

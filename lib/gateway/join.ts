@@ -12,7 +12,6 @@ const joined = new WeakMap<object, Set<Duplex>>()
  */
 export function joinSockets (upgrade: Upgrade, upstream: Duplex, rawHeaders: readonly Buffer[], server: object): void {
   const { socket: client, head } = upgrade
-  upgrade.isJoined = true
   client.write(switching(rawHeaders))
   if (head.length > 0) upstream.write(head)
   keep(server, client)

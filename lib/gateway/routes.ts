@@ -49,7 +49,6 @@ export function addRoutes (app: FastifyInstance, { staticPrefix, callbackPaths }
 
 /** The router asks for the kind of each request, and takes only the routes that want it, or want none. */
 function addConstraint (app: FastifyInstance): void {
-  if (app.hasConstraintStrategy(CONSTRAINT)) return
   app.addConstraintStrategy({
     name: CONSTRAINT,
     storage () {

@@ -77,7 +77,7 @@ const WANTED: ReadonlyArray<readonly [name: string, isRight: (config: Shown, ser
   ['ignoreTrailingSlash', ({ ignoreTrailingSlash }) => ignoreTrailingSlash !== true, 'paths that MLflow takes for others are exempt like its health routes: leave it at false'],
   ['ignoreDuplicateSlashes', ({ ignoreDuplicateSlashes }) => ignoreDuplicateSlashes !== true, 'paths that MLflow takes for others are exempt like its health routes: leave it at false'],
   ['https.allowHTTP1', ({ http2, https }) => http2 !== true || (typeof https === 'object' && https !== null && 'allowHTTP1' in https && https.allowHTTP1 === true), 'WebSockets need HTTP/1.1: set it to true'],
-  ['http.shouldUpgradeCallback', (_config, server) => !('shouldUpgradeCallback' in server) || server.shouldUpgradeCallback === isWebSocket, 'offers of h2c cost a detour: createGateway sets it']
+  ['http.shouldUpgradeCallback', (_config, server) => [undefined, isWebSocket].includes(Reflect.get(server, 'shouldUpgradeCallback')), 'offers of h2c cost a detour: createGateway sets it']
 ]
 
 /** An app that was made without `createGateway` may lack what a gateway needs; what its server does not show is documented. */

@@ -9,7 +9,6 @@ export interface Upgrade {
   readonly socket: Socket
   /** What the client has sent behind its request. */
   readonly head: Buffer
-  isJoined: boolean
 }
 
 const upgrades = new WeakMap<object, Upgrade>()
@@ -39,7 +38,7 @@ export function routeUpgrades (app: FastifyInstance): void {
     }
     response.shouldKeepAlive = false
     response.once('finish', () => { socket.end(() => { socket.destroy() }) })
-    upgrades.set(request, { socket, head, isJoined: false })
+    upgrades.set(request, { socket, head })
     app.routing(request, response)
   })
 }

@@ -72,6 +72,10 @@ t.test('the start line has the address below the static prefix, where the UI is'
   t.match(await says(started, /Protecting http:\S+ at http:\/\/127\.0\.0\.1:\d+(\S*)"/), { 1: '/mlflow' })
 })
 
+t.test('localhost is one address to listen on', async t => {
+  await says(start(t, ['--upstream', await echo(t), '--port', '0', '--host', 'localhost']), /Protecting http:\S+ at http:\/\/127\.0\.0\.1:\d+"/)
+})
+
 t.test('open WebSockets do not keep it from ending', async t => {
   const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   await once(sockets, 'listening')

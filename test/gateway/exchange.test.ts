@@ -4,12 +4,15 @@ import { request as httpRequest } from 'node:http'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
+import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { createGateway } from '../../lib/gateway.js'
 import type { GatewayOptions } from '../../lib/gateway.js'
+import { Exchange } from '../../lib/gateway/exchange.js'
+import type { Way } from '../../lib/gateway/exchange.js'
 import { addMetrics } from '../../lib/gateway/metrics.js'
 import { listen, logTo, request, send } from '../fixtures/server.js'
 import type { LogLine } from '../fixtures/server.js'
@@ -387,4 +390,44 @@ t.test('a kept connection that the upstream ends, without a reset, at the second
   const { port } = await gateway(t, { upstream: target })
   for (let i = 0; i < 2; i++) t.equal((await request(port, 'GET', '/', [HOST])).status, 200)
   t.strictSame(asked, [1, 2, 1])
+})
+
+t.test('what a client of the upstream still says behind the end of an answer is passed over', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const controller = {
+    aborted: false, paused: false, reason: null, rawHeaders: ['X-From', 'upstream'], rawTrailers: [], abort () {}, pause () {}, resume () {}
+  }
+  const way: Way = {
+    upstream: { origin: 'http://a', host: 'a', path: '', headersTimeout: 0, ca: undefined },
+    via: '1.1 test',
+    passesDecided: false,
+    replaces: true,
+    ancestors: undefined,
+    upgradeTimeout: 0,
+    advise () {},
+    client: {
+      dispatch (_options, handler) {
+        handler.onRequestStart?.(controller, {})
+        handler.onResponseStart?.(controller, 204, {}, 'No Content')
+        handler.onResponseData?.(controller, Buffer.from('late'))
+        return true
+      },
+      wasKept: () => false,
+      close: async () => {}
+    }
+  }
+  app.get('/', (request, reply) => { new Exchange(way, request, reply, false).start() })
+  const answer = await request(await listen(app), 'GET', '/', [['Host', 'localhost']])
+  t.match(answer, { status: 204, body: '', headers: { 'x-from': 'upstream' } })
+})
+
+t.test('an upload whose body has begun is not sent again', async t => {
+  let asked = 0
+  const target = await socketServer(t, socket => {
+    socket.once('data', () => { asked++; socket.destroy() })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  t.match(await send(port, 'PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc'), /^HTTP\/1\.1 502 /)
+  t.equal(asked, 1)
 })

@@ -1,7 +1,7 @@
 import { isatty } from 'node:tty'
 import type { ServeOptions } from '../options.js'
 import type { Outputs } from '../outputs.js'
-import { endAtOnceOnSecondSignal, reloadOnHangUp, report } from '../run.js'
+import { delayOf, endAtOnceOnSecondSignal, reloadOnHangUp, report } from '../run.js'
 import { serve } from '../serve.js'
 import type { Running } from '../serve.js'
 import { untilToldToEnd } from '../signals.js'
@@ -73,7 +73,7 @@ async function finish (
   const code = report(running, ending)
   endAtOnceOnSecondSignal(outputs, () => child.kill())
   const begun = Date.now()
-  await running.end('error' in ending ? 0 : drainDelay, shutdownTimeout)
+  await running.end(delayOf(ending, drainDelay), shutdownTimeout)
   await child.end(Math.max(GRACE, shutdownTimeout - (Date.now() - begun)))
   return code
 }
