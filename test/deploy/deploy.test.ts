@@ -28,7 +28,7 @@ async function startGateway (t: Test, example: string): Promise<number> {
     let length = 0
     request.on('data', chunk => { length += chunk.length }).on('end', () => response.end(JSON.stringify({ ...request.headers, length })))
   })
-  const line = commandLines().find(({ where }) => where.includes(example))
+  const line = commandLines().find(({ where }) => where.includes(`deploy/${example}/`))
   const { options } = serveOptions(parseArgs({ args: line?.args ?? [], options: serveFlags }).values, { logger: false })
   return (await gateway(t, { ...options, upstream: target, fastify: { trustProxy: options.fastify?.trustProxy ?? false } })).port
 }
