@@ -13,6 +13,8 @@ export type { GatewayOptions, GatewayPluginOptions }
  * The gateway as a Fastify plugin: passes everything that the settings allow on to an MLflow server, as it was sent, and the
  * answers back. Register it last: logins and limits come before it. `createGateway` makes an app with the server options that
  * it needs; in another app it warns of those that are missing.
+ *
+ * @example await app.register(mlflowGateway, { upstream: 'http://127.0.0.1:5000', allowedHosts: 'mlflow.company.com' })
  */
 export default gatewayPlugin
 
@@ -22,6 +24,7 @@ export default gatewayPlugin
  *
  * @returns the app; wrong settings of the plugin surface from its `ready()` and `listen()`
  * @throws FST_MLFLOW_SECURITY_INVALID_OPTION where a setting of the gateway itself or `trustProxy` is wrong
+ * @example await createGateway({ upstream: 'http://127.0.0.1:5000', allowedHosts: 'mlflow.company.com' }).listen({ port: 8080 })
  */
 export function createGateway (options: GatewayOptions = {}): FastifyInstance {
   const { security } = resolveGatewayOptions(options, process.env)

@@ -13,6 +13,13 @@ import { mlflowSecuritySchema } from './settings/table.js'
 import { resolveSettings } from './settings/resolve.js'
 import type { MlflowSecurityOptions, RequestHead } from '../types/index.js'
 
+/**
+ * Protects the whole server, whatever instance it is registered on: refuses foreign Hosts and Origins, and sets the headers.
+ *
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_UNKNOWN_OPTION, FST_MLFLOW_SECURITY_ALREADY_REGISTERED,
+ *   FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED
+ * @example await fastify.register(mlflowSecurity, { allowedHosts: '@default,mlflow.company.com' })
+ */
 const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify, options) => {
   const server = lineage(fastify)
   const { root } = server
