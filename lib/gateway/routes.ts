@@ -5,7 +5,7 @@ import { isPlain } from './path.js'
 import { routePattern } from './pattern.js'
 
 /** MLflow's notebooks embed this part of its UI, wherever they are served from. */
-const TRACE_RENDERER = '/static-files/lib/notebook-trace-renderer/*'
+export const TRACE_RENDERER = '/static-files/lib/notebook-trace-renderer/'
 
 /** The methods that are passed on: those that Fastify knows. */
 const PASSED = [...METHODS, 'QUERY', 'TRACE']
@@ -30,7 +30,7 @@ type Parts = Pick<RouteOptions, 'preParsing' | 'preHandler' | 'handler' | 'confi
 /** Adds the routes that pass everything on to the MLflow server; what the app serves itself stays its own. */
 export function addRoutes (app: FastifyInstance, { staticPrefix, callbackPaths }: GatewaySettings, parts: Parts): void {
   const { healthRoutes } = app.mlflowSecurity.settings
-  const renderer = routePattern(staticPrefix) + TRACE_RENDERER
+  const renderer = `${routePattern(staticPrefix)}${TRACE_RENDERER}*`
   const isFree = (url: string): boolean => url !== '/*' && !PASSED.some(method => app.hasRoute({ url, method }))
   const health = healthRoutes.filter(url => url !== renderer && isFree(url))
 

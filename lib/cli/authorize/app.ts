@@ -2,6 +2,7 @@ import Fastify from 'fastify'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { isAmbiguous } from '../../gateway/path.js'
 import { answerRefusal } from '../../gateway/refusals.js'
+import { TRACE_RENDERER } from '../../gateway/routes.js'
 import mlflowSecurity from '../../index.js'
 import type { MlflowSecurityOptions } from '../../../types/index.js'
 import { UnreadableQuestionError } from './errors.js'
@@ -25,9 +26,6 @@ export interface AuthorizeOptions {
 const KEEP_ALIVE = 65 * 60 * 1000
 /** What passed the engine's limit must not fail here. */
 const MAX_HEADER_SIZE = 128 * 1024
-
-/** MLflow's notebooks embed this part of its UI, wherever they are served from. */
-const TRACE_RENDERER = '/static-files/lib/notebook-trace-renderer/'
 
 // The routes of this app. No health route can be written like them.
 const ASKED = '/@asked'
