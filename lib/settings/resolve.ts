@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
-import type EnvSchema from 'env-schema'
+import type envSchemaType from 'env-schema'
+import type { EnvSchemaOpt } from 'env-schema'
 import { invalidOption, unknownOption } from './errors.js'
 import { DEFAULT_LISTS } from './defaults.js'
 import { findMeant } from './spelling.js'
@@ -101,22 +102,25 @@ interface Problem {
 
 const require = createRequire(import.meta.url)
 
+/** Env-schema writes into the schema it is given. Ajv knows a schema that it has compiled by its identity. */
+const schema = structuredClone(settingsSchema)
+
+/** How env-schema gets its Ajv. After the first use it is that same one: compiling the schema takes milliseconds. */
+let validator: NonNullable<EnvSchemaOpt['ajv']> = {
+  customOptions: ajv => {
+    ajv.opts.coerceTypes = false // it would make a host named "true" of a bare --allowed-hosts
+    validator = ajv
+    return ajv
+  }
+}
+
 /** Validates by the schema. Env-schema tells what is wrong by an error alone, which carries those of Ajv. */
 function tryValidate (data: Record<string, unknown>): { readonly given: GivenSettings } | { readonly problem: Problem } {
   if (arePlain(data)) return { given: data }
-  const envSchema: typeof EnvSchema = require('env-schema')
+  const envSchema: typeof envSchemaType = require('env-schema')
   try {
-    const given = envSchema<GivenSettings>({
-      schema: structuredClone(settingsSchema), // env-schema writes into the schema it is given
-      data: [data],
-      env: false, // an empty variable would count as set
-      ajv: {
-        customOptions: ajv => {
-          ajv.opts.coerceTypes = false // it would make a host named "true" of a bare --allowed-hosts
-          return ajv
-        }
-      }
-    })
+    // Without `env: false`, an empty variable would count as set.
+    const given = envSchema<GivenSettings>({ schema, data: [data], env: false, ajv: validator })
     return { given }
   } catch (error) {
     const problem = problemOf(error)
