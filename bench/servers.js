@@ -13,6 +13,16 @@ const chunk = Buffer.alloc(1 << 16, 'x')
 
 const servers = {
   bare: () => withRuns(Fastify({ logger })),
+  headers: () => {
+    const app = Fastify({ logger })
+    app.addHook('onRequest', (_request, reply, done) => {
+      reply.header('x-content-type-options', 'nosniff')
+      reply.header('x-frame-options', 'SAMEORIGIN')
+      reply.header('vary', 'Origin')
+      done()
+    })
+    return withRuns(app)
+  },
   ours: async () => {
     const app = Fastify({ logger })
     await app.register(mlflowSecurity)

@@ -10,8 +10,9 @@ import { ratio, show, spread, table, takeTurns, target } from '../harness.js'
 
 const CALLS = 20_000
 const SIZES = [1, 10, 100, 1000, 10_000]
+const NAMES = 'exact names'
 const kinds = {
-  'exact names': { entry: i => `app-${i}.company.com`, hit: i => `app-${i}.company.com`, miss: i => `no-${i}.company.com` },
+  [NAMES]: { entry: i => `app-${i}.company.com`, hit: i => `app-${i}.company.com`, miss: i => `no-${i}.company.com` },
   '`*.suffix`': { entry: i => `*.team-${i}.company.com`, hit: i => `x.team-${i}.company.com`, miss: i => `x.no-${i}.company.com` },
   'inner wildcards': { entry: i => `app-${i}-*.company.com`, hit: i => `app-${i}-x.company.com`, miss: i => `no-${i}-x.company.com` },
   ranges: { entry: i => `10.${i >> 8}.${i & 255}.0/24`, hit: i => `10.${i >> 8}.${i & 255}.7`, miss: i => `172.${i >> 8}.${i & 255}.7` }
@@ -27,6 +28,8 @@ export async function run ({ rounds }) {
       const largest = ratio(values, 10_000, 1)
       growth.push([name, side === 'hit' ? 'allowed' : 'refused', ...SIZES.map(size => `${show(ratio(values, size, 1))}`), `${Math.round(spread(values[1]).median)} ns`])
       targets.push(target(`10,000 : 1 entries, new Hosts, ${name}, ${side === 'hit' ? 'allowed' : 'refused'}`, largest.median, 1.5))
+      // An absolute time is this machine's: the best of the rounds, and the guard asks for no more than its kind.
+      if (name === NAMES) targets.push(target(`a new Host, a name that is ${side === 'hit' ? 'allowed' : 'refused'}, microseconds`, Math.min(...values[1]) / 1000, side === 'hit' ? 1 : 1.3, { reachable: 4 }))
     }
   }
 
@@ -121,11 +124,11 @@ function lookUp () {
 
 /** Each on a list of ten names and a wildcard, with Hosts that are allowed; MLflow's and Go's run in their own languages. */
 async function others (rounds) {
-  const list = Object.freeze([...entries(kinds['exact names'], 10), '*.company.org'])
+  const list = Object.freeze([...entries(kinds[NAMES], 10), '*.company.org'])
   let turn = 0
   const hosts = () => Array.from({ length: CALLS }, () => `app-${turn % 10}.company.com:${1 + turn++ % 65_535}`)
   const policy = policyOf(list)
-  const peers = Object.freeze([...entries(kinds['exact names'], 10), '.company.org'])
+  const peers = Object.freeze([...entries(kinds[NAMES], 10), '.company.org'])
   const variants = {
     ours: () => measure(hosts(), host => policy.inspect(head(host))),
     'host-validation-middleware, `isHostAllowed`': () => measure(hosts(), host => isHostAllowed(host, peers))

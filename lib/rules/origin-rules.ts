@@ -25,7 +25,13 @@ export interface OriginRules {
 interface OriginEntry { readonly scheme: string, readonly pattern: HostPattern, readonly port: number }
 
 const LOCAL = /^localhost(:\*)?$/i
-const LOCAL_HOSTS = ['localhost', '*.localhost', '127.0.0.0/8', '::1']
+/** Written as patterns, for most servers have them, and to parse an IPv6 address takes Node milliseconds the first time. */
+const LOCAL_HOSTS: readonly HostPattern[] = [
+  { kind: 'name', host: 'localhost' },
+  { kind: 'below', parent: 'localhost' },
+  { kind: 'range', network: '127.0.0.0', prefix: 8, family: 'ipv4' },
+  { kind: 'address', host: '::1' }
+]
 const NAME_AND_PORT = /^[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)+(?::[0-9*]+)?$/i
 const ADDRESS_RANGE = /^((?:[0-9]{1,3}\.){3}[0-9]{1,3})\/([0-9]{1,2})$/
 /** Entries that allow one Origin by its text, and no others. */
@@ -79,9 +85,9 @@ function parseEntry (entry: string): OriginEntry[] {
 
 /** `localhost:*` and `localhost`: this machine by http and https, on any port or the default one. */
 function localEntries (anyPort: boolean): OriginEntry[] {
-  return ['http', 'https'].flatMap(scheme => LOCAL_HOSTS.map(host => ({
+  return ['http', 'https'].flatMap(scheme => LOCAL_HOSTS.map(pattern => ({
     scheme,
-    pattern: parseHostPattern(host),
+    pattern,
     port: anyPort ? ANY_PORT : defaultPort(scheme)
   })))
 }

@@ -11,10 +11,10 @@ export interface Wildcard {
   readonly parent: string
 }
 
-/** @returns the entry's wildcard, or none */
+/** @returns the entry's wildcard; none where it has none, or where nobody can register a name (RFC 6761 §6.3) */
 export function wildcardsOf (option: OptionName, entry: string, pattern: HostPattern): Wildcard[] {
   const parent = wildcardParent(pattern)
-  return parent === undefined ? [] : [{ option, entry, parent }]
+  return parent === undefined || parent === 'localhost' ? [] : [{ option, entry, parent }]
 }
 
 /**

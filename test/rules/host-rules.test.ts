@@ -1,6 +1,7 @@
 import t from 'tap'
 import { parseAuthority } from '../../lib/grammar/authority.js'
 import { compileHostRules } from '../../lib/rules/host-rules.js'
+import { compileOriginRules } from '../../lib/rules/origin-rules.js'
 import { warnOfOpenWildcards } from '../../lib/rules/wildcards.js'
 import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
 import { codedErrors } from '../../lib/settings/errors.js'
@@ -181,6 +182,12 @@ t.test('a list that lets in names which anyone can register warns', async t => {
     t.equal((await warnings(entry)).length, 1, entry)
   }
   for (const entry of ['*.company.com', '*.localhost', 'mlflow-*.company.com', '192.168.*', 'a', '*.lan', '*.x.github.io', '@addresses']) t.same(await warnings(entry), [], entry)
+})
+
+t.test('the default lists have no wildcard to look up: the list of public suffixes is not loaded for them', t => {
+  t.same(compileHostRules(DEFAULT_LISTS.allowedHosts).wildcards, [])
+  t.same(compileOriginRules(DEFAULT_LISTS.corsAllowedOrigins).wildcards, [])
+  t.end()
 })
 
 t.test('the entry that would allow a host is no wider than those it has', async t => {
