@@ -33,6 +33,8 @@ export function describeConflict (request: RequestHead, host: string): string | 
   const url = request.originalUrl ?? request.url // Fastify's `rewriteUrl` keeps the one that came
   if (rawHeaders !== undefined) {
     if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has a thousand headers or more, of which Node may have dropped some'
+    const most = headersThatNodeReads(request)
+    if (rawHeaders.length >= 2 * most) return `the request has ${most} headers or more, of which Node may have dropped some: raise maxHeadersCount of the server`
     if (hasTwoHosts(rawHeaders)) return 'the request has two Host headers'
   }
   if (headers.host !== undefined && headers.host !== host && !isSameAuthority(headers.host, host)) {
@@ -47,6 +49,16 @@ export function describeConflict (request: RequestHead, host: string): string | 
 const SLASH = 0x2f
 /** Node drops what comes after a thousand headers: a second Host or the Origin might be among it. */
 const MAX_RAW_HEADERS = 2000
+
+/**
+ * @returns how many headers Node reads of a request, where the app has set `maxHeadersCount` of its server. Node's documentation
+ *   has no way from a connection to its server: without it, the default above holds alone.
+ */
+function headersThatNodeReads ({ socket }: RequestHead): number {
+  const server: unknown = socket && Reflect.get(socket, 'server')
+  const most: unknown = typeof server === 'object' && server !== null ? Reflect.get(server, 'maxHeadersCount') : undefined
+  return typeof most === 'number' && most > 0 ? most : Infinity
+}
 
 function hasTwoHosts (rawHeaders: readonly string[]): boolean {
   let seen = false

@@ -77,6 +77,9 @@ type OriginFacts =
   | { readonly listed: boolean, readonly origin: undefined, readonly refusal: undefined }
   | { readonly listed: boolean, readonly origin: Origin, readonly refusal: CrossOrigin }
 
+/** Schemes are the same in any case (RFC 9110 §4.2.3), and some proxies write HTTPS. */
+const HTTPS = /^(?:https|wss)$/i
+
 const NO_OVERRIDE: RouteOverride = Object.freeze({})
 
 const allowedBy = (rule: AllowedRule): Allowed => Object.freeze({ allowed: true, rule })
@@ -190,5 +193,5 @@ function isForeign (site: string | string[] | undefined): boolean {
 
 function isHttps ({ socket }: RequestHead, addressed: Addressed | undefined): boolean {
   if (addressed === undefined) return socket !== undefined && Reflect.get(socket, 'encrypted') === true
-  return addressed.protocol === 'https' || addressed.protocol === 'wss'
+  return HTTPS.test(addressed.protocol)
 }

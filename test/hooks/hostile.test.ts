@@ -2,11 +2,13 @@ import { connect as connectHttp2 } from 'node:http2'
 import type { IncomingHttpHeaders } from 'node:http2'
 import { connect } from 'node:net'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import Fastify from 'fastify'
 import t from 'tap'
 import mlflowSecurity from '../../lib/index.js'
+import { ended, startNode } from '../fixtures/programs.js'
 import { CREATE_RUN, createApp, createServer, listen, parse, request, send } from '../fixtures/server.js'
 
 /** Node's own parser resets the stream. */
@@ -144,6 +146,28 @@ t.test('a million distinct Hosts and Origins leave nothing behind', async t => {
   collectGarbage()
   const growth = process.memoryUsage().heapUsed - before
   t.ok(growth < 5_000_000, `the heap grew by ${growth} bytes`)
+})
+
+t.test('a thousand X-Forwarded-Host of 15 kB each leave nothing behind', { timeout: 120_000 }, async t => {
+  const program = fileURLToPath(new URL('../fixtures/long-headers.ts', import.meta.url))
+  const { code, out, err } = await ended(startNode(t, [...process.execArgv, '--expose-gc', program]))
+  t.equal(code, 0, err)
+  t.match(JSON.parse(out), { allowed: 940, refused: 100 })
+  const { growth } = JSON.parse(out)
+  t.ok(growth < 5_000_000, `the heap grew by ${growth} bytes`)
+})
+
+t.test('a server that reads few headers is not asked beyond them: the Origin and a second Host might be there', async t => {
+  const { app } = createServer(t)
+  app.server.maxHeadersCount = 10
+  const port = await listen(app)
+  const headers = (count: number) => Array.from({ length: count }, (_, i) => [`X-${i}`, '1'] as const)
+  for (const count of [5, 8, 40, 200]) {
+    const { status } = await request(port, 'POST', CREATE_RUN, [['Host', 'localhost'], ...headers(count), ['Origin', 'https://evil.com']])
+    t.ok(status === 400 || status === 403, `an Origin after ${count} headers: ${status}`)
+    t.equal((await request(port, 'GET', '/', [['Host', 'localhost'], ...headers(count), ['Host', 'evil.com']])).status, 400, `a Host after ${count} headers`)
+  }
+  t.equal((await request(port, 'POST', CREATE_RUN, [['Host', 'localhost'], ...headers(5)])).status, 200)
 })
 
 t.test('ten thousand aborted sockets: the next request is served, and the server closes', { timeout: 120_000 }, async t => {

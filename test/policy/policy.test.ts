@@ -94,6 +94,10 @@ t.test('refused Hosts: code, value, what would allow it, in words', async t => {
       'Host "localhost", but the request has two Host headers. No setting allows it.'],
     ['a thousand headers, of which Node drops the rest', { ...GET({ host: 'localhost' }), rawHeaders: Array(2000).fill('a') }, malformed,
       'Host "localhost", but the request has a thousand headers or more, of which Node may have dropped some. No setting allows it.'],
+    ['as many headers as the server reads', { ...GET({ host: 'localhost' }), rawHeaders: Array(20).fill('a'), socket: { server: { maxHeadersCount: 10 } } }, malformed,
+      'Host "localhost", but the request has 10 headers or more, of which Node may have dropped some: raise maxHeadersCount of the server. No setting allows it.'],
+    ['a thousand headers, whatever the server reads', { ...GET({ host: 'localhost' }), rawHeaders: Array(2000).fill('a'), socket: { server: { maxHeadersCount: 0 } } },
+      malformed, 'Host "localhost", but the request has a thousand headers or more, of which Node may have dropped some. No setting allows it.'],
     ['two lines, the same', { ...GET({ host: 'localhost' }), rawHeaders: ['host', 'localhost', 'host', 'localhost'] }, malformed,
       'Host "localhost", but the request has two Host headers. No setting allows it.'],
     ['HTTP/2', GET({ ':authority': 'localhost', host: 'evil.com' }), malformed, 'Host "localhost", but the Host header and :authority differ. No setting allows it.'],
@@ -211,7 +215,7 @@ t.test('a page on a host that a tunnel or proxy has replaced is told of allowedH
 t.test('where the request is known to have come by https, an http page is not its own', async t => {
   const { inspect } = policy({ allowedHosts: 'a.b', corsAllowedOrigins: 'https://other' })
   const page = (scheme: string, site?: string): RequestHead => POST({ host: 'a.b', origin: `${scheme}://a.b`, ...(site === undefined ? {} : { 'sec-fetch-site': site }) })
-  for (const protocol of ['https', 'wss']) {
+  for (const protocol of ['https', 'wss', 'HTTPS']) {
     t.match(inspect(page('http'), known('a.b', protocol)), { allowed: false, message: /is an http page, and the server is on https.*open it by https/ }, protocol)
     t.match(inspect(page('https'), known('a.b', protocol)), { rule: 'own-page' }, protocol)
     t.match(inspect(page('http', 'same-origin'), known('a.b', protocol)), { rule: 'own-page' }, 'a proxy speaks https to us, and the browser knows better')
@@ -276,6 +280,25 @@ t.test('a wildcard pattern cannot be made to backtrack', async t => {
   const labels = `${'a'.repeat(60)}.`.repeat(4)
   t.match(inspect(GET({ host: `${labels}c` })), { allowed: false, statusCode: 403 })
   t.match(inspect(GET({ host: `${labels}b.example` })), { allowed: true })
+})
+
+t.test('fewer headers than the server reads are fine', async t => {
+  for (const server of [{ maxHeadersCount: 11 }, { maxHeadersCount: 0 }, { maxHeadersCount: null }, {}, null, undefined]) {
+    t.match(policy().inspect({ ...GET({ host: 'localhost' }), rawHeaders: Array(20).fill('a'), socket: { server } }), { allowed: true }, JSON.stringify(server))
+  }
+})
+
+t.test('who follows the advice is let in', async t => {
+  const hosts = ['evil.com', 'a_b', '8.8.8.8:1', '[2001:db8::1]:9', 'foo.com', 'foo.com:80', 'true', 'ANY:80', 'all', 'auto']
+  for (const allowedHosts of [undefined, 'foo.com:5000,true:5000']) {
+    for (const host of hosts) {
+      const verdict = policy({ allowedHosts }).inspect(GET({ host }))
+      const entry = verdict.allowed ? undefined : verdict.entry
+      for (const list of ['@default', allowedHosts ?? 'x']) {
+        t.match(policy({ allowedHosts: `${list},${entry}` }).inspect(GET({ host })), { allowed: true }, `${host}: ${list},${entry}`)
+      }
+    }
+  }
 })
 
 t.test('with hosts *, a Host that is none or two is nobody\'s own', async t => {
