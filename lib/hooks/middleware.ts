@@ -8,12 +8,13 @@ import { descendants } from './instance.js'
  * @returns puts the headers of the reply on Node's response, on servers that have middleware
  */
 export function createHandOver (root: FastifyInstance): (reply: FastifyReply) => void {
+  const findMiddleware = () => [root, ...descendants(root)].some(instance => instance.hasDecorator('use'))
   let hasMiddleware = false
-  if (root.hasDecorator('use')) {
+  if (findMiddleware()) {
     root.log.warn('Middleware was registered before fastify-mlflow-security, and answers before any check: register fastify-mlflow-security first')
   }
   root.addHook('onReady', done => {
-    hasMiddleware = [root, ...descendants(root)].some(instance => instance.hasDecorator('use'))
+    hasMiddleware = findMiddleware()
     done()
   })
   return reply => {

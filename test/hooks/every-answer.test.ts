@@ -108,10 +108,13 @@ for (const [name, plugin] of middleware) {
 }
 
 t.test('middleware that was there before the plugin answers before any check: a warning says so', async t => {
-  const { app, lines } = createApp(t)
-  await app.register(middie)
-  await app.register(mlflowSecurity)
-  t.match(lines.filter(({ level }) => level === 40), [{ msg: /^Middleware was registered before fastify-mlflow-security/ }])
+  for (const encapsulated of [false, true]) {
+    const { app, lines } = createApp(t)
+    if (encapsulated) await app.register(async child => { await child.register(async inner => { await inner.register(middie) }) })
+    else await app.register(middie)
+    await app.register(mlflowSecurity)
+    t.match(lines.filter(({ level }) => level === 40), [{ msg: /^Middleware was registered before fastify-mlflow-security/ }], `encapsulated: ${encapsulated}`)
+  }
 })
 
 t.test("helmet's DENY stands in both orders, whoever answers", async t => {
