@@ -7,7 +7,11 @@ const PLAIN = /^[\x20-\x21\x23-\x5b\x5d-\x7e]*$/
 export function quote (value: string): string {
   // Most are, and refusals that pile up pay for each piece of their text.
   if (value.length <= MAX_QUOTED - 2 && PLAIN.test(value)) return `"${value}"`
-  const escaped = JSON.stringify(value.slice(0, MAX_QUOTED)).slice(1, -1)
-    .replace(/[^\x20-\x7e]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  const escaped = escapeNonASCII(JSON.stringify(value.slice(0, MAX_QUOTED)).slice(1, -1))
   return escaped.length > MAX_QUOTED - 2 ? `"${escaped.slice(0, MAX_QUOTED - 3)}…"` : `"${escaped}"`
+}
+
+/** @returns the text with every character outside printable ASCII escaped, as JSON has it */
+export function escapeNonASCII (text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -1,6 +1,6 @@
 import { createError } from '@fastify/error'
 import type { FastifyError } from '@fastify/error'
-import { MAX_QUOTED, quote } from '../grammar/quote.js'
+import { MAX_QUOTED, escapeNonASCII, quote } from '../grammar/quote.js'
 import { SettingProblem } from './problem.js'
 import { optionNames, settingOf, variableNames } from './table.js'
 import type { OptionName } from './table.js'
@@ -54,5 +54,5 @@ export function unknownOption (option: string, meant: string | undefined): Fasti
 /** @returns a value of the settings as messages show it: in printable ASCII, at most 255 characters */
 export function show (value: unknown): string {
   if (typeof value === 'string') return quote(value)
-  return (JSON.stringify(value) ?? String(value)).slice(0, MAX_QUOTED)
+  return escapeNonASCII(JSON.stringify(value) ?? String(value)).slice(0, MAX_QUOTED)
 }

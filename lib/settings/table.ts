@@ -32,7 +32,7 @@ const SWITCH = { type: ['boolean', 'string'] } as const
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 const TOKENS = {
   type: ['string', 'array'],
-  pattern: `^\\s*${TOKEN}(\\s*,\\s*${TOKEN})*\\s*$`,
+  pattern: `^ *${TOKEN}( *, *${TOKEN})* *$`,
   minItems: 1,
   items: { type: 'string', pattern: `^${TOKEN}$` }
 } as const

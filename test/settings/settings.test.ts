@@ -125,6 +125,7 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
     [{ corsAllowedOrigins: [] }, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS, .*: \[\] is an empty list/],
     [{ reportOnly: 1 }, /^reportOnly \(--report-only\): 1 has the wrong type/],
     [{ healthRoutes: 'health' }, /^healthRoutes \(--health-routes\): "health" is no route URL.*Did you mean "\/health"\?$/],
+    ...['*', '@default', 'http://a/health'].map((healthRoutes): [Record<string, unknown>, RegExp] => [{ healthRoutes }, /^healthRoutes .*is no route URL.*with commas\.$/]),
     [{ frameAncestors: ' ' }, /^frameAncestors \(--frame-ancestors\): " " is an empty list/],
     [{ cors: true }, /^cors: true is a flag without a value/],
     [{ cors: { origin: '*' } }, /^cors: \{"origin":"\*"\} .*Allowed: an object with the @fastify\/cors options methods/],
@@ -132,6 +133,8 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
     [{ cors: { hideOptionsRoute: true } }, /^cors: .*is not allowed/],
     [{ cors: { logLevel: 'silent' } }, /^cors: .*is not allowed/],
     [{ cors: { exposedHeaders: 'a\r\nb' } }, /^cors: .*exposedHeaders must match pattern/],
+    ...['etag\n', '\u00a0etag', 'etag,\u2028a'].map((exposedHeaders): [Record<string, unknown>, RegExp] =>
+      [{ cors: { exposedHeaders } }, /^cors: .*exposedHeaders must match pattern/]), // Node would answer 500 to each request
     [{ cors: { allowedHeaders: ['a\nb'] } }, /^cors: .*allowedHeaders\.0 must match pattern/],
     [{ cors: { cacheControl: 'a\nb' } }, /^cors: .*cacheControl must match pattern/],
     [{ cors: { methods: [] } }, /^cors: .*methods must NOT have fewer than 1 items/],
