@@ -40,18 +40,28 @@ export function withTrustedFix (problem: unknown, parse: (entry: string) => Host
   return new EntryProblem(problem.message)
 }
 
+/** @returns whether other tools take the entry for "everything": as a host it has to be written with a port */
+export function isWordForEverything (entry: string): boolean {
+  return WORD_FOR_EVERYTHING.test(entry)
+}
+
 /** @throws EntryProblem where the entry is another tool's word for everything */
 export function refuseWordForEverything (entry: string): void {
-  if (WORD_FOR_EVERYTHING.test(entry)) throw new EntryProblem('is a word that other tools have for everything', '*')
+  if (isWordForEverything(entry)) throw new EntryProblem('is a word that other tools have for everything', '*')
 }
 
 /** @throws EntryProblem where the entry has the quotes, the brackets or the separators of another kind of list */
 export function refuseOtherList (entry: string): void {
   if (/[;|]/.test(entry)) {
-    throw new EntryProblem('has ";" or "|"; a list is entries with commas between them', entry.split(/[;|\s]+/).filter(piece => piece !== '').join(','))
+    throw new EntryProblem('has ";" or "|"; a list is entries with commas between them', withCommas(entry.replace(/[;|]/g, ' ')))
   }
   if (!OTHER_LIST.test(entry)) return
-  throw new EntryProblem('has quotes or brackets; a list is entries with commas between them', entry.replace(/["'[\]\s]/g, ''))
+  throw new EntryProblem('has quotes or brackets; a list is entries with commas between them', withCommas(entry.replace(/["'[\]]/g, '')))
+}
+
+/** @returns the pieces of a text with white space, as a list has them */
+export function withCommas (text: string): string {
+  return text.trim().split(/\s+/).join(',')
 }
 
 /**
@@ -121,7 +131,7 @@ function refuseForeignSyntax (text: string): void {
   if (text.includes('@')) throw new EntryProblem('has userinfo, and a host has none', text.slice(text.lastIndexOf('@') + 1))
   if (text.includes('/')) throw new EntryProblem('has a path, and a host has none', text.includes('[') ? undefined : text.split('/', 1)[0])
   if (text.includes('%')) throw new EntryProblem('has a zone id or an escape, and a host has none', text.replace(/%[^\]]*/, ''))
-  if (/\s/.test(text)) throw new EntryProblem('has white space; entries are separated by commas', text.trim().split(/\s+/).join(','))
+  if (/\s/.test(text)) throw new EntryProblem('has white space; entries are separated by commas', withCommas(text))
   if (text.includes('?') || (/\[[^:]*\]/).test(text)) {
     throw new EntryProblem('has a "?" or "[…]" pattern; the only wildcard is "*"', text.replace(/\?+|\[[^\]]*\]/g, '*'))
   }

@@ -2,7 +2,7 @@ import { NO_PORT, formatAuthority, formatHost } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import { AuthorityMatcher } from './authority-matcher.js'
 import { EntryProblem } from '../grammar/entry-problem.js'
-import { parseHostPattern, refuseOtherList, refuseWordForEverything, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
+import { isWordForEverything, parseHostPattern, refuseOtherList, refuseWordForEverything, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
 import type { HostPattern } from '../grammar/host-pattern.js'
 import { ANY_PORT } from '../grammar/ports.js'
 import { absoluteAuthority } from '../grammar/request-target.js'
@@ -48,7 +48,10 @@ export function compileHostRules (entries: readonly string[]): HostRules {
     warnings: allowsEverything ? [`${nameOf('allowedHosts')} has "*": host validation is off, DNS rebinding is not stopped`] : [],
     wildcards,
     allows: authority => allowsEverything || allowsAuthority(matcher, authority),
-    entryFor: authority => matcher.names(authority) ? formatAuthority(authority) : formatHost(authority)
+    entryFor (authority) {
+      const entry = matcher.names(authority) ? formatAuthority(authority) : formatHost(authority)
+      return isWordForEverything(entry) ? `${entry}:*` : entry
+    }
   }
 }
 

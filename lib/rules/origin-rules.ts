@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { AuthorityMatcher } from './authority-matcher.js'
 import { EntryProblem } from '../grammar/entry-problem.js'
-import { parseGlob, parseHostPattern, refuseOtherList, refuseWordForEverything, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
+import { parseGlob, parseHostPattern, refuseOtherList, refuseWordForEverything, splitPort, withCommas, withTrustedFix } from '../grammar/host-pattern.js'
 import type { HostPattern } from '../grammar/host-pattern.js'
 import { MAX_SCHEME_LENGTH, defaultPort, isWebScheme } from '../grammar/origin.js'
 import type { Origin } from '../grammar/origin.js'
@@ -36,6 +36,8 @@ const NAME_AND_PORT = /^[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)+(?::[0-9*]+)?$/i
 const ADDRESS_RANGE = /^((?:[0-9]{1,3}\.){3}[0-9]{1,3})\/([0-9]{1,2})$/
 /** Entries that allow one Origin by its text, and no others. */
 const TEXT_ONLY = /^(?:null|file:\/\/\*?|.*:\/\/\.)$/i
+/** Entries with line ends or blanks between them, as YAML and shells leave them. */
+const SEVERAL = /\s\S+:\/\//
 const SCHEME_AND_REST = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i
 
 /**
@@ -107,6 +109,7 @@ export function parseOriginEntry (entry: string): OriginEntry {
 
 function parseSchemeAndHost (entry: string): OriginEntry {
   refuseOtherList(entry)
+  if (SEVERAL.test(entry)) throw new EntryProblem('has white space; entries are separated by commas', withCommas(entry))
   const [, written = '', rest = ''] = SCHEME_AND_REST.exec(entry) ?? []
   if (written === '') throw withoutScheme(entry)
   const scheme = written.toLowerCase()
