@@ -55,8 +55,9 @@ const MAX_RAW_HEADERS = 2000
  *   has no way from a connection to its server: without it, the default above holds alone.
  */
 function headersThatNodeReads ({ socket }: RequestHead): number {
-  const server: unknown = socket && Reflect.get(socket, 'server')
-  const most: unknown = typeof server === 'object' && server !== null ? Reflect.get(server, 'maxHeadersCount') : undefined
+  const server = socket && 'server' in socket ? socket.server : undefined
+  if (typeof server !== 'object' || server === null || !('maxHeadersCount' in server)) return Infinity
+  const most = server.maxHeadersCount
   return typeof most === 'number' && most > 0 ? most : Infinity
 }
 
