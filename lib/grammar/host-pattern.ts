@@ -3,6 +3,7 @@ import { domainToASCII } from 'node:url'
 import { MAX_PORT, parseAddress, parseName } from './authority.js'
 import { EntryProblem, attempt } from './entry-problem.js'
 import { ANY_PORT } from './ports.js'
+import { quote } from './quote.js'
 
 /** What one entry of an allow-list says of the host. */
 export type HostPattern =
@@ -82,7 +83,7 @@ export function splitPort (entry: string): { host: string, port: number | undefi
 function parsePort (text: string, host: string): number {
   if (text === '*') return ANY_PORT
   if (!PORT.test(text) || Number(text) > MAX_PORT) {
-    throw new EntryProblem(`has no valid port: "${text}" is neither a number from 0 to ${MAX_PORT} nor "*"`, host)
+    throw new EntryProblem(`has no valid port: ${quote(text)} is neither a number from 0 to ${MAX_PORT} nor "*"`, host)
   }
   return Number(text)
 }

@@ -71,7 +71,10 @@ function parseHostEntry (entry: string): HostEntry[] {
   try {
     return [parseEntry(entry)]
   } catch (error) {
-    throw withTrustedFix(error, fix => parseEntry(fix).pattern)
+    throw withTrustedFix(error, fix => {
+      refuseWordForEverything(fix)
+      return parseEntry(fix).pattern
+    })
   }
 }
 
