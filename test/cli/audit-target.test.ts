@@ -228,7 +228,7 @@ t.test('MLflow below a path', async t => {
 /** By https, HTTP/2 where it is asked for. */
 async function startSecure (t: Test, found: readonly Gap[], host = '127.0.0.1'): Promise<{ url: string, port: number, cert: string }> {
   let answer = protect('', found, 'https')
-  const tls = await certificate()
+  const tls = certificate()
   const server = createSecureServer({ ...tls, allowHTTP1: true }, (request, response) => {
     request.resume()
     answer(request, response)
@@ -256,7 +256,7 @@ t.test('https and HTTP/2: a certificate of its own is a note, a foreign Host too
   t.strictSame(ids(foreign, 'gap'), ['foreign-http2'])
 
   const own = { host: '' }
-  const tls = await certificate()
+  const tls = certificate()
   const plain = await tlsUpstream(t, (request, response) => { protect(own.host, [], 'https')(request, response) }, tls)
   own.host = new URL(plain).host
   const old = await findings(plain)
@@ -315,7 +315,7 @@ t.test('a login goes to nobody whose certificate is not trusted', async t => {
 })
 
 t.test('HTTP/2 that fails by itself is inconclusive', async t => {
-  const tls = await certificate()
+  const tls = certificate()
   for (const [method, answer] of [['GET', 'read'], ['POST', 'write']] as const) {
     let own = ''
     const server = createSecureServer({ ...tls, allowHTTP1: true }, (request, response) => {

@@ -125,7 +125,7 @@ t.test('an error that nobody has caught ends it with 1', async t => {
 })
 
 t.test('https of its own, a report only, a static prefix, a trusted proxy', async t => {
-  const tls = await certificate()
+  const tls = certificate()
   const folder = t.testdir({ 'cert.pem': tls.cert, 'key.pem': tls.key })
   const secure = await listening(t, [
     '--upstream', await echo(t), '--cert', join(folder, 'cert.pem'), '--key', join(folder, 'key.pem'), '--upstream-ca', join(folder, 'cert.pem'),

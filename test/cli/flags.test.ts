@@ -13,7 +13,7 @@ import { ownAddresses } from '../../lib/cli/reach.js'
 import { certificate } from '../fixtures/upstream.js'
 
 t.test('a wrong flag or setting is one clear line', async t => {
-  const { cert, key } = await certificate()
+  const { cert, key } = certificate()
   const folder = t.testdir({ cert, key, text: 'no PEM' })
   const up = ['--upstream', 'http://127.0.0.1:1']
 

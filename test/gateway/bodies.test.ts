@@ -262,7 +262,7 @@ t.test('WebSockets whose upstream is down, refuses, or comes too late', async t 
     return { status: response.statusCode, body, warning: lines.find(({ level }) => level === 40) }
   }
   t.match(await open('http://127.0.0.1:1'), { status: 502, body: /UPSTREAM_UNREACHABLE/, warning: { err: { code: 'ECONNREFUSED' }, method: 'GET', url: '/' } })
-  const tls = await certificate()
+  const tls = certificate()
   t.match(await open(await tlsUpstream(t, () => {}, tls)), { status: 502, warning: { err: { code: /CERT/ } } })
   const refusing = await upstream(t, (_request, response) => { response.writeHead(403).end('no') })
   t.match(await open(refusing), { status: 403, body: 'no', warning: undefined }, 'its own status and body')
@@ -305,7 +305,7 @@ t.test('a WebSocket that nobody reads holds the other side back, and loses nothi
 })
 
 t.test('a WebSocket to an upstream by https, whose certificate is trusted', async t => {
-  const tls = await certificate()
+  const tls = certificate()
   const target = await tlsUpstream(t, () => {}, tls, server => {
     const sockets = new WebSocketServer({ server })
     sockets.on('connection', socket => { socket.send('hello') })
@@ -382,7 +382,7 @@ t.test('a client that offers h2c is served as it is', async t => {
 })
 
 t.test('https on either side: certificates are verified', async t => {
-  const tls = await certificate()
+  const tls = certificate()
   const target = await tlsUpstream(t, (request, response) => { response.end(request.headers['x-forwarded-proto']) }, tls)
   const untrusting = await gateway(t, { upstream: target })
   t.equal((await request(untrusting.port, 'GET', '/', [HOST])).status, 502)
