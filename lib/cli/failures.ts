@@ -1,14 +1,14 @@
 import { ListenError } from './usage-error.js'
 import type { ListenAddress } from './options.js'
 
-/** Which flags an address comes from. */
+/** The flags that an address comes from. */
 export interface ListenFlags { readonly host: string, readonly port: string }
 
 /**
- * Says why an address cannot be listened on, in terms of the flags.
+ * Explains why listening on an address failed, and names the flags.
  *
  * @param error - what `listen` has thrown
- * @returns FST_MLFLOW_SECURITY_CANNOT_LISTEN, or the error itself where nothing is known about it
+ * @returns FST_MLFLOW_SECURITY_CANNOT_LISTEN, or the error itself if its cause is unknown
  */
 export function explainListen (error: unknown, { host, port }: ListenAddress, flags: ListenFlags): unknown {
   const address = host.includes(':') ? `[${host}]` : host
