@@ -13,7 +13,7 @@ const REQUEST = Symbol('request')
 
 /** @throws FST_MLFLOW_SECURITY_USAGE */
 export function parseLevel (level = 'info'): string {
-  if (!LEVELS.includes(level)) throw new UsageError(`--log-level: ${quote(level)} is none. Allowed: ${LEVELS.join(', ')}.`)
+  if (!LEVELS.includes(level)) throw new UsageError(`--log-level: ${quote(level)} is not a level. Allowed: ${LEVELS.join(', ')}.`)
   return level
 }
 

@@ -56,7 +56,7 @@ function belowPrefix (lists: readonly string[], staticPrefix: string | undefined
   const prefix = resolvePrefix(staticPrefix)
   const routes = lists.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
   const wrong = routes.find(route => !/^\/[!-~]*$/.test(route))
-  if (wrong !== undefined) throw new UsageError(`--health-routes: ${quote(wrong)} is no path. Allowed: paths that begin with a slash, below --static-prefix: /health,/version.`)
+  if (wrong !== undefined) throw new UsageError(`--health-routes: ${quote(wrong)} is not a path. Allowed: paths that begin with a slash, below --static-prefix: /health,/version.`)
   return routes.map(route => route.startsWith(`${prefix}/`) ? route.slice(prefix.length) : route).map(route => routePattern(prefix) + route)
 }
 
@@ -119,13 +119,13 @@ function readTrustProxy (values: string[] | undefined): string | undefined {
   if (proxies?.trim() === '') throw new UsageError(`--trust-proxy is empty. ${TRUSTED}`)
   // In Fastify a number counts hops. Here it would become the address 0.0.0.1, and no proxy would be trusted.
   const hops = proxies?.split(',').find(proxy => /^\s*\d+\s*$/.test(proxy))
-  if (hops !== undefined) throw new UsageError(`--trust-proxy: ${quote(hops)} is no address. ${TRUSTED}`)
+  if (hops !== undefined) throw new UsageError(`--trust-proxy: ${quote(hops)} is not an address. ${TRUSTED}`)
   return proxies
 }
 
 function numberOf (flag: string, value: string | undefined): number | undefined {
   if (value === undefined) return undefined
-  if (!/^\d+(\.\d+)?$/.test(value)) throw new UsageError(`--${flag}: ${quote(value)} is no number of seconds.`)
+  if (!/^\d+(\.\d+)?$/.test(value)) throw new UsageError(`--${flag}: ${quote(value)} is not a number of seconds.`)
   return Number(value)
 }
 
@@ -169,14 +169,14 @@ function metricsAddress (value: string): ListenAddress {
 export function parseHost (flag: string, value: string): string {
   const authority = parseAuthority(isIPv6(value) ? `[${value}]` : value)
   if (authority === undefined || authority.port !== NO_PORT) {
-    throw new UsageError(`--${flag}: ${quote(value)} is no address to listen on. Allowed: 127.0.0.1, 0.0.0.0, [::1], a name.`)
+    throw new UsageError(`--${flag}: ${quote(value)} is not an address to listen on. Allowed: 127.0.0.1, 0.0.0.0, [::1], a name.`)
   }
   return authority.host
 }
 
 export function parsePort (flag: string, value: string): number {
   if (!/^\d{1,5}$/.test(value) || Number(value) > MAX_PORT) {
-    throw new UsageError(`--${flag}: ${quote(value)} is no port. Allowed: 0 to ${MAX_PORT}; 0 takes a free one.`)
+    throw new UsageError(`--${flag}: ${quote(value)} is not a port. Allowed: 0 to ${MAX_PORT}; 0 takes a free one.`)
   }
   return Number(value)
 }

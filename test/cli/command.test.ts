@@ -26,7 +26,7 @@ t.test('a wrong flag or setting is one line on standard error, and an exit code'
     // What may be right another time is no wrong setting: systemd tries again.
     [[...up, '--port', takenPort], 1, /^fastify-mlflow-security: --port: 127\.0\.0\.1:\d+ is taken by another program\. Choose another port, or end that program\.\n$/],
     [[...up, '--port', '0', '--metrics', takenPort], 1, /^fastify-mlflow-security: --metrics: 127\.0\.0\.1:\d+ is taken by another program\.[^\n]*\n$/],
-    [[...up, '--port', '0', '--host', '192.0.2.1'], 1, /^fastify-mlflow-security: --host: 192\.0\.2\.1 is no address of this machine\. [^\n]*\n$/],
+    [[...up, '--port', '0', '--host', '192.0.2.1'], 1, /^fastify-mlflow-security: --host: 192\.0\.2\.1 is not an address of this machine\. [^\n]*\n$/],
     [[...up, '--port', '0', '--host', 'no-such-name.invalid'], 1, /^fastify-mlflow-security: --host: the name "no-such-name\.invalid" does not resolve[^\n]*\n$/]
   ] as const) {
     const { code, out, err } = await run(t, args)

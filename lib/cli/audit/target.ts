@@ -47,7 +47,7 @@ export function parseTarget (text: string, connect: string | undefined, headers:
   const url = parseUrl(text)
   const tls = url.protocol === 'https:'
   const host = parseAuthority(url.host)
-  if (host === undefined) throw new UsageError(`audit: ${quote(url.host)} is no host that a request can name.`)
+  if (host === undefined) throw new UsageError(`audit: ${quote(url.host)} is not a host that a request can name.`)
   const port = portOf(host, defaultPort(url.protocol.slice(0, -1)))
   const base = url.pathname.replace(/\/+$/, '')
   return {
@@ -66,7 +66,7 @@ export function parseTarget (text: string, connect: string | undefined, headers:
 function parseUrl (text: string): URL {
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) {
     const fix = /^[a-z0-9.-]+(:\d+)?(\/|$)/i.test(text) ? `Did you mean http://${text}?` : `Write it as ${EXAMPLE}.`
-    throw new UsageError(`audit: ${quote(text)} is no http or https URL. ${fix}`)
+    throw new UsageError(`audit: ${quote(text)} is not an http or https URL. ${fix}`)
   }
   const url = new URL(text)
   if (url.username !== '' || url.password !== '') {
@@ -80,7 +80,7 @@ function parseUrl (text: string): URL {
 function parseConnect (value: string, port: number): Target['connect'] {
   const authority = parseAuthority(isIPv6(value) ? `[${value}]` : value)
   if (authority === undefined || authority.port === 0) {
-    throw new UsageError(`--connect: ${quote(value)} is no address to connect to. Allowed: 127.0.0.1, 127.0.0.1:8080, [::1]:8080, a name.`)
+    throw new UsageError(`--connect: ${quote(value)} is not an address to connect to. Allowed: 127.0.0.1, 127.0.0.1:8080, [::1]:8080, a name.`)
   }
   return { host: authority.host, port: portOf(authority, port) }
 }
@@ -88,7 +88,7 @@ function parseConnect (value: string, port: number): Target['connect'] {
 function parseHeader (text: string): Header {
   const [, name = '', value = ''] = HEADER.exec(text) ?? []
   // The value may be a password, so the message does not show it.
-  if (name === '') throw new UsageError("--header: that is no header. Write it as --header 'Authorization: Bearer …'.")
+  if (name === '') throw new UsageError("--header: this is not a header. Write it as --header 'Authorization: Bearer …'.")
   if (OWN_HEADERS.has(name.toLowerCase()) || OWN_PREFIXES.test(name.toLowerCase())) {
     throw new UsageError(`--header: ${name} is a header that the audit itself has to set.`)
   }
