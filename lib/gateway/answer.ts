@@ -88,7 +88,7 @@ export function writeInterim (request: IncomingMessage, response: ServerResponse
   response.socket.write(`${head}\r\n`, 'latin1')
 }
 
-/** Breaks off an incomplete answer, so that the client does not take it for a complete one. */
+/** Ends an answer that is not complete, so that the client cannot take it for one. */
 export function breakOff (response: ServerResponse, rest: Uint8Array | undefined): void {
   const stream = streamOf(response)
   const end = () => {

@@ -5,7 +5,7 @@ import type { Upstream } from './options.js'
 /** The HTTP client for the upstream. */
 export interface UpstreamClient {
   dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean
-  /** @returns whether the error ended a kept connection, as when a server closes an idle one */
+  /** @returns whether an error ended a connection that had served a request before, as a server closes idle ones */
   wasKept (error: object): boolean
   close (): Promise<void>
 }
@@ -34,15 +34,15 @@ export async function createClient ({ origin, headersTimeout, ca }: Upstream, ma
   })
   return {
     dispatch: (options, handler) => pool.dispatch(options, handler),
-    // undici's own errors carry the facts about the socket.
+    // undici's own errors have what is known of the socket with them.
     wasKept: error => [bytesRead.get(error), Reflect.get(Object(Reflect.get(error, 'socket')), 'bytesRead')].some(bytes => Number(bytes) > 0),
     close: () => pool.destroy()
   }
 }
 
 /**
- * undici opens a new connection for an aborted request, and keeps an unused one for ever. Its system errors do not say whether
- * the connection had served a request.
+ * undici opens a connection anew for a request that has been aborted, and has no limit for one that is never used. Its
+ * errors of the system do not say how far a connection had come.
  */
 function watched (connect: buildConnector.connector, bytesRead: WeakMap<object, number>): buildConnector.connector {
   return (options, callback) => connect(options, (...[error, socket]) => {

@@ -161,7 +161,7 @@ function resolveUpstream (value: string): URL {
 
 /** @throws FST_MLFLOW_SECURITY_INVALID_OPTION */
 export function resolvePrefix (value = ''): string {
-  // The characters of a path segment (RFC 3986 §3.3), without escapes, because some programs would decode them.
+  // The characters of a path segment (RFC 3986 §3.3); without escapes, which some would resolve.
   if (value === '' || /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+$/.test(value)) return value
   const plain = `/${value.replace(/^\/+|\/+$/g, '')}`
   throw invalidOption(STATIC_PREFIX, value, 'is no such path', plain !== value && plain !== '/' ? plain : undefined)

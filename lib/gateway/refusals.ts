@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 
-/** MLflow's error codes. Its Python client shows them: `PERMISSION_DENIED: Invalid Host header …`. */
+/** MLflow's names for what went wrong, by which its Python client tells it: `PERMISSION_DENIED: Invalid Host header …`. */
 const ERROR_CODES: Readonly<Record<string, string>> = {
   FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED: 'PERMISSION_DENIED',
   FST_MLFLOW_SECURITY_HOST_MALFORMED: 'INVALID_PARAMETER_VALUE',
@@ -9,8 +9,8 @@ const ERROR_CODES: Readonly<Record<string, string>> = {
 }
 
 /**
- * An error handler. It answers a refusal in the form that MLflow's clients read, or as a page if a browser asks for one. Other
- * errors go on to Fastify's own handler.
+ * An error handler: a refusal is answered in the form that MLflow's clients read, or as a page where a browser asks for one. Any
+ * other error goes on to Fastify's own handler.
  */
 export function answerRefusal (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const errorCode = ERROR_CODES[error.code]

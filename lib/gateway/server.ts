@@ -66,7 +66,7 @@ export function hangUpWhenClosing (app: FastifyInstance, isSecure: boolean): voi
   })
 }
 
-/** The options that Fastify shows. */
+/** What Fastify shows of its options. */
 interface Shown { readonly [name: string]: unknown }
 
 const WANTED: ReadonlyArray<readonly [name: string, isRight: (config: Shown, server: object) => boolean, why: string]> = [

@@ -4,10 +4,10 @@ import type { Duplex } from 'node:stream'
 import { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 
-/** The arguments of Node's upgrade event. */
+/** What Node hands over with an upgrade. */
 export interface Upgrade {
   readonly socket: Socket
-  /** The bytes that the client sent after its request. */
+  /** What the client has sent behind its request. */
   readonly head: Buffer
 }
 

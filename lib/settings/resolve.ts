@@ -185,7 +185,7 @@ function split (given: string | string[]): string[] {
 function resolveHealthRoutes (given: string | string[] | undefined): readonly string[] {
   const routes = given === undefined ? settingsTable.healthRoutes.default : split(given)
   const wrong = routes.find(route => !route.startsWith('/'))
-  if (wrong !== undefined) throw invalidOption('healthRoutes', wrong, 'is not a route URL: it does not begin with a slash', `/${wrong}`)
+  if (wrong !== undefined) throw invalidOption('healthRoutes', wrong, 'is no route URL: it does not begin with a slash', `/${wrong}`)
   return Object.freeze([...routes])
 }
 

@@ -124,7 +124,7 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
     [{ reportOnly: ' ' }, /^reportOnly \(--report-only\): " " is empty/],
     [{ corsAllowedOrigins: [] }, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS, .*: \[\] is an empty list/],
     [{ reportOnly: 1 }, /^reportOnly \(--report-only\): 1 has the wrong type/],
-    [{ healthRoutes: 'health' }, /^healthRoutes \(--health-routes\): "health" is not a route URL.*Did you mean "\/health"\?$/],
+    [{ healthRoutes: 'health' }, /^healthRoutes \(--health-routes\): "health" is no route URL.*Did you mean "\/health"\?$/],
     [{ frameAncestors: ' ' }, /^frameAncestors \(--frame-ancestors\): " " is an empty list/],
     [{ cors: true }, /^cors: true is a flag without a value/],
     [{ cors: { origin: '*' } }, /^cors: \{"origin":"\*"\} .*Allowed: an object with the @fastify\/cors options methods/],
