@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Old versions of Node have to get as far as the message: only what they know stands here, and nothing is imported before.
+// Old versions of Node must reach the message below. So this file uses old syntax only, and imports nothing before it.
 
 /** As in package.json. */
 const OLDEST = { major: 20, minor: 19 }

@@ -10,9 +10,9 @@ import mlflowSecurity from './index.js'
 export type { GatewayOptions, GatewayPluginOptions }
 
 /**
- * The gateway as a Fastify plugin: passes everything that the settings allow on to an MLflow server, as it was sent, and the
- * answers back. Register it last: logins and limits come before it. `createGateway` makes an app with the server options that
- * it needs; in another app it warns of those that are missing.
+ * The gateway as a Fastify plugin. It passes every allowed request on to an MLflow server as it was sent, and the answer back.
+ * Register it last, after logins and limits. `createGateway` makes an app with the server options that it needs. In another
+ * app it warns about missing ones.
  *
  * @example await app.register(mlflowGateway, { upstream: 'http://127.0.0.1:5000', allowedHosts: 'mlflow.company.com' })
  */
@@ -20,10 +20,10 @@ export default gatewayPlugin
 
 /**
  * Creates a gateway in front of an MLflow server: a Fastify app with the checks, then what `before` adds, then the gateway. It
- * does not listen yet. Hooks that are added to it later still come before MLflow; plugins do not, and are refused.
+ * does not listen yet. Hooks that you add to it later still run before MLflow is asked. Plugins would not, so they are refused.
  *
- * @returns the app; wrong settings of the plugin surface from its `ready()` and `listen()`
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION where a setting of the gateway itself or `trustProxy` is wrong
+ * @returns the app; its `ready()` and `listen()` throw if a setting of the plugin is wrong
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION if a setting of the gateway itself or `trustProxy` is wrong
  * @example await createGateway({ upstream: 'http://127.0.0.1:5000', allowedHosts: 'mlflow.company.com' }).listen({ port: 8080 })
  */
 export function createGateway (options: GatewayOptions = {}): FastifyInstance {

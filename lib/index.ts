@@ -14,7 +14,7 @@ import { resolveSettings } from './settings/resolve.js'
 import type { MlflowSecurityOptions, RequestHead } from '../types/index.js'
 
 /**
- * Protects the whole server, whatever instance it is registered on: refuses foreign Hosts and Origins, and sets the headers.
+ * Protects the whole server, on whichever instance it is registered: refuses foreign Hosts and Origins, and sets the headers.
  *
  * @throws FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_UNKNOWN_OPTION, FST_MLFLOW_SECURITY_ALREADY_REGISTERED,
  *   FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED
@@ -24,7 +24,7 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   const server = lineage(fastify)
   const { root } = server
 
-  // Everything that can be wrong is found before anything is added to the server.
+  // Find every mistake before anything is added to the server.
   refuseSecondRegistration(server)
   const settings = resolveSettings(options, process.env)
   const compiled = compile(settings)
@@ -55,7 +55,7 @@ const mlflowSecurity: FastifyPluginAsync<MlflowSecurityOptions> = async (fastify
   root.addHook('onReady', async () => refuseSecondCors(server))
 }
 
-// CommonJS gets the plugin itself, and by its properties what modules get by name.
+// `require` returns the plugin itself. Its properties are what modules import by name.
 const plugin = Object.assign(fp(mlflowSecurity, { fastify: '5.x', name: 'fastify-mlflow-security' }), { mlflowSecuritySchema })
 
 export default plugin

@@ -1,39 +1,67 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+// The playground's own server: the page, the settings in force, the refusals as they happen, and the requests to try.
 import { fileURLToPath } from 'node:url'
 import Fastify from 'fastify'
 import staticFiles from '@fastify/static'
 import mlflowSecurity from 'fastify-mlflow-security'
+import { checkSettings, tryRequest } from './lab.js'
 
-const CHANNEL = 'fastify-mlflow-security.refused'
 const REMEMBERED = 50
 
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'"
 const FRAME_ANCESTORS = { SAMEORIGIN: "; frame-ancestors 'self'", DENY: "; frame-ancestors 'none'", NONE: '' }
 
 const text = { type: 'string', maxLength: 2000 }
-const VERDICT_SCHEMA = {
-  body: {
-    type: 'object',
-    required: ['method'],
-    additionalProperties: false,
-    properties: { method: text, host: text, origin: text, site: text, preflight: { type: 'boolean' }, upgrade: { type: 'boolean' } }
+// A line break would begin another header.
+const line = { ...text, pattern: '^[^\\r\\n]*$' }
+const flag = { type: 'boolean' }
+const SETTINGS = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { allowedHosts: text, corsAllowedOrigins: text, xFrameOptions: text, disableSecurityMiddleware: flag }
+}
+const REQUEST = {
+  type: 'object',
+  required: ['method'],
+  additionalProperties: false,
+  properties: {
+    method: { enum: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] },
+    host: line,
+    origin: line,
+    site: line,
+    cookie: flag,
+    preflight: flag,
+    upgrade: flag
   }
 }
+const body = properties => ({ schema: { body: { type: 'object', required: Object.keys(properties), properties } } })
 
-/**
- * @param {import('fastify-mlflow-security').MlflowSecurityOptions} settings
- * @param {import('fastify').FastifyServerOptions} serverOptions
- */
-export async function buildPlayground (settings, serverOptions = {}) {
-  const playground = Fastify({ logger: { level: 'warn' }, forceCloseConnections: true, ...serverOptions })
+/** @param {import('fastify-mlflow-security').MlflowSecurityOptions} settings */
+export async function buildPlayground (settings) {
+  const refusals = new Refusals()
+  const stream = {
+    write (entry) {
+      process.stdout.write(entry)
+      refusals.readLog(JSON.parse(entry))
+    }
+  }
+  const playground = Fastify({ logger: { level: 'warn', stream }, forceCloseConnections: true })
   await playground.register(mlflowSecurity, settings)
-  const policy = policyUnder(playground.mlflowSecurity.settings)
+  const inForce = playground.mlflowSecurity.settings
+  const policy = policyUnder(inForce)
   playground.addHook('onRequest', async (request, reply) => { reply.header('content-security-policy', policy) })
   await playground.register(staticFiles, { root: fileURLToPath(new URL('public', import.meta.url)) })
 
-  playground.get('/settings', async () => playground.mlflowSecurity.settings)
-  playground.post('/verdict', { schema: VERDICT_SCHEMA }, async ({ body }) => playground.mlflowSecurity.inspect(toRequest(body)))
-  addRefusals(playground)
+  const whatIf = changed => ({ ...settings, ...changed })
+  playground.setErrorHandler(explainSettings)
+  playground.get('/settings', async () => inForce)
+  playground.post('/check', body({ settings: SETTINGS }), async ({ body }) => checkSettings(whatIf(body.settings)))
+  playground.post('/try', body({ settings: SETTINGS, request: REQUEST }), async ({ body }) => {
+    const { log, ...outcome } = await tryRequest(whatIf(body.settings), body.request)
+    for (const entry of log) refusals.readLog(entry)
+    return outcome
+  })
+  // A HEAD request would wait for an end that never comes.
+  playground.get('/refusals', { exposeHeadRoute: false }, (request, reply) => refusals.sendTo(reply))
   return playground
 }
 
@@ -43,38 +71,32 @@ function policyUnder ({ xFrameOptions, frameAncestors, disableSecurityMiddleware
   return pluginAddsThem ? POLICY : POLICY + FRAME_ANCESTORS[xFrameOptions]
 }
 
-/** The request that the form describes, as Node would hand it over. A field that is left out is a header that is not sent. */
-function toRequest ({ method, host, origin, site, preflight = false, upgrade = false }) {
-  const headers = {
-    ...(host === undefined ? {} : { host }),
-    ...(origin === undefined ? {} : { origin }),
-    ...(site === undefined ? {} : { 'sec-fetch-site': site }),
-    ...(preflight ? { 'access-control-request-method': 'POST' } : {}),
-    ...(upgrade ? { connection: 'upgrade', upgrade: 'websocket' } : {})
-  }
-  return { method, url: '/', headers, rawHeaders: Object.entries(headers).flat() }
+// To an app of one's own a wrong setting stops the start. Here it is what the person at the page typed in.
+function explainSettings (error, request, reply) {
+  const { code, message } = error
+  if (code === 'FST_MLFLOW_SECURITY_INVALID_OPTION') reply.code(400).send({ code, message })
+  else reply.send(error)
 }
 
-/** The refusals as server-sent events: those of before first, each new one as it happens. */
-function addRefusals (playground) {
-  const past = []
-  const readers = new Set()
+/** The refusals as server-sent events: the last ones first, then each new one as it happens. */
+class Refusals {
+  #past = []
+  #readers = new Set()
 
-  function onRefusal (refusal) {
-    const event = `data: ${JSON.stringify({ ...refusal, at: new Date().toISOString() })}\n\n`
-    past.push(event)
-    if (past.length > REMEMBERED) past.shift()
-    for (const reader of readers) reader.write(event)
+  /** The plugin logs each refusal in one line: the reason is the message, the facts are its fields. */
+  readLog ({ code, statusCode, method, url, host, origin, reportOnly, msg, time }) {
+    if (!/^FST_MLFLOW_SECURITY_(HOST|CROSS)/.test(code)) return
+    const event = `data: ${JSON.stringify({ code, statusCode, method, url, host, origin, reportOnly, reason: msg, at: time })}\n\n`
+    this.#past.push(event)
+    if (this.#past.length > REMEMBERED) this.#past.shift()
+    for (const reader of this.#readers) reader.write(event)
   }
-  subscribe(CHANNEL, onRefusal)
-  playground.addHook('onClose', async () => unsubscribe(CHANNEL, onRefusal))
 
-  // A HEAD request would wait for an end that never comes.
-  playground.get('/refusals', { exposeHeadRoute: false }, (request, reply) => {
+  sendTo (reply) {
     reply.hijack()
     reply.raw.writeHead(200, { ...reply.getHeaders(), 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
-    reply.raw.write(`retry: 1000\n\n${past.join('')}`)
-    readers.add(reply.raw)
-    reply.raw.on('close', () => readers.delete(reply.raw))
-  })
+    reply.raw.write(`retry: 1000\n\n${this.#past.join('')}`)
+    this.#readers.add(reply.raw)
+    reply.raw.on('close', () => this.#readers.delete(reply.raw))
+  }
 }

@@ -5,10 +5,10 @@ import { findMeant } from '../settings/spelling.js'
 import type { Flags } from './flags.js'
 
 /**
- * Says what is wrong with an argument list before `util.parseArgs` does, whose messages are for programmers.
+ * Checks an argument list before `util.parseArgs` does: its messages are for programmers.
  *
- * @throws FST_MLFLOW_SECURITY_USAGE for an unknown flag, a flag without its value, a switch with one, a flag given twice
- *   that takes one value, or an argument that is no flag
+ * @throws FST_MLFLOW_SECURITY_USAGE for an unknown flag, a flag without its value, a switch with a value, a flag that is given
+ *   twice but takes one value, or an argument that is not a flag
  */
 export function checkArguments (args: string[], flags: Flags): void {
   const seen = new Set<string>()
@@ -21,7 +21,7 @@ export function checkArguments (args: string[], flags: Flags): void {
 
 const SEE_HELP = 'See --help.'
 
-/** What stands behind the first `--` is another command. */
+/** Everything after the first `--` is another command. */
 export function splitCommand (args: readonly string[]): [own: string[], command: string[] | undefined] {
   const at = args.indexOf('--')
   return at === -1 ? [[...args], undefined] : [args.slice(0, at), args.slice(at + 1)]

@@ -5,13 +5,13 @@ import type { FastifyBaseLogger } from 'fastify'
 import { quote } from '../grammar/quote.js'
 import { UsageError } from './usage-error.js'
 
-/** The files of --cert and --key. */
+/** The files that --cert and --key name. */
 export interface CertificateFiles { readonly cert: string, readonly key: string }
 
-/** What is in them. */
+/** The contents of these files. */
 export interface Certificate { readonly cert: Buffer, readonly key: Buffer }
 
-/** @throws FST_MLFLOW_SECURITY_USAGE where a file cannot be read, or the two are no pair in PEM */
+/** @throws FST_MLFLOW_SECURITY_USAGE if a file cannot be read, or if the two are not a pair in PEM */
 export function readCertificate (files: CertificateFiles): Certificate {
   const pair = { cert: readPem('cert', files.cert), key: readPem('key', files.key) }
   verifyPem('--cert and --key', 'a certificate and its key', () => createSecureContext(pair))
@@ -19,9 +19,9 @@ export function readCertificate (files: CertificateFiles): Certificate {
 }
 
 /**
- * Reads certificate and key again, for connections that come from now on. A pair that is broken changes nothing.
+ * Reads certificate and key again, for new connections. A broken pair changes nothing.
  *
- * @param files - `undefined` where the gateway speaks http: then there is nothing to do
+ * @param files - `undefined` if the gateway speaks http: then there is nothing to do
  */
 export function reloadCertificate (server: Server, files: CertificateFiles | undefined, log: FastifyBaseLogger): void {
   if (files === undefined || !(server instanceof TlsServer)) return
@@ -43,7 +43,7 @@ export function readPem (flag: string, file: string): Buffer {
 }
 
 /**
- * What is wrong with a certificate is said at start, not at the first connection.
+ * Checks a certificate at start, so that nobody finds the mistake at the first connection.
  *
  * @throws FST_MLFLOW_SECURITY_USAGE
  */

@@ -13,14 +13,14 @@ import { settingsTable } from '../settings/table.js'
 import { UsageError } from './usage-error.js'
 import type { AllowedRule, Refused, RouteOverride, Settings, Verdict } from '../../types/index.js'
 
-/** The request that is asked about, as its headers would stand in it. */
+/** The request to decide on. Each field is a header as the request would carry it. */
 export interface Question {
   readonly host: string
   readonly origin: string | undefined
   readonly site: string | undefined
-  /** The request has a Cookie, whichever. */
+  /** Whether the request has a Cookie. */
   readonly cookie?: boolean
-  /** The request is known to have come by https. */
+  /** Whether the request is known to have come by https. */
   readonly https?: boolean
   readonly method: string
   readonly path: string
@@ -28,9 +28,9 @@ export interface Question {
 
 /** A verdict and what led to it, in words. */
 export type Answer = Verdict & {
-  /** What decided. */
+  /** The rule that decided. */
   readonly explanation: string
-  /** The path is a health route, which answers whatever the Host. */
+  /** The path is a health route: it answers any Host. */
   readonly anyHost: boolean
   /** The entry of `allowedHosts` that the Host matches. */
   readonly hostEntry?: string | undefined
@@ -44,13 +44,13 @@ const RULES: Readonly<Record<AllowedRule, string>> = {
   'any-origin': 'every Origin may write (corsAllowedOrigins has "*")',
   'listed-origin': 'the Origin is in corsAllowedOrigins',
   'own-page': "the Origin is the server's own",
-  'no-origin': 'no Origin, and nothing says that another site sent it: a client that is no browser',
+  'no-origin': 'no Origin, and nothing says that another site sent it: a client that is not a browser',
   'safe-method': 'a method that changes nothing; CORS headers decide who may read the answer',
   'exempt-route': 'the route lets every Origin write'
 }
 
 /**
- * Asks the gateway that these options make, before it listens: wrong options are found as they would be at its start.
+ * Builds a gateway with these options and asks it, without listening. Wrong options are found as they would be at its start.
  *
  * @throws FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_USAGE
  */
@@ -67,15 +67,15 @@ export async function check (options: GatewayOptions, question: Question): Promi
 
 interface Asked { readonly settings: Settings, readonly verdict: Verdict, readonly override: RouteOverride }
 
-/** Sends the question through the gateway's router and hooks. No request leaves it: a hook answers before the proxy would. */
+/** Sends the question through the gateway's router and hooks. A hook answers it, so no request leaves the gateway. */
 async function ask (options: GatewayOptions, method: Method, { path, ...question }: Question): Promise<Asked> {
   const gateway = createGateway({
     ...options,
-    upstream: options.upstream ?? 'http://127.0.0.1:5000', // it does not have to be there
+    upstream: options.upstream ?? 'http://127.0.0.1:5000', // nothing has to listen there
     fastify: {
       ...options.fastify,
       logger: false,
-      // `inject` would tidy the path up, and put a Host where there is none.
+      // `inject` would normalise the path, and add a Host if there is none.
       rewriteUrl (raw) {
         raw.headers = headersOf(question)
         Object.assign(raw.socket, { encrypted: question.https === true })
@@ -131,7 +131,7 @@ function explainRefusal ({ check, statusCode }: Refused): string {
   return statusCode === 400 ? 'the Host is malformed' : 'the Host is not in allowedHosts'
 }
 
-/** The setting as it is, with the entry that is missing. */
+/** The setting in force, with the missing entry added. */
 function fixOf ({ setting, entry }: Refused, settings: Settings): string | undefined {
   if (setting === undefined || entry === undefined) return undefined
   const given = isDefaultList(setting, settings[setting]) ? ['@default'] : settings[setting]

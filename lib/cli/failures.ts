@@ -1,14 +1,14 @@
 import { ListenError } from './usage-error.js'
 import type { ListenAddress } from './options.js'
 
-/** Which flags an address comes from. */
+/** The flags that an address comes from. */
 export interface ListenFlags { readonly host: string, readonly port: string }
 
 /**
- * Says why an address cannot be listened on, in terms of the flags.
+ * Explains why listening on an address failed, and names the flags.
  *
  * @param error - what `listen` has thrown
- * @returns FST_MLFLOW_SECURITY_CANNOT_LISTEN, or the error itself where nothing is known about it
+ * @returns FST_MLFLOW_SECURITY_CANNOT_LISTEN, or the error itself if its cause is unknown
  */
 export function explainListen (error: unknown, { host, port }: ListenAddress, flags: ListenFlags): unknown {
   const address = host.includes(':') ? `[${host}]` : host
@@ -17,7 +17,7 @@ export function explainListen (error: unknown, { host, port }: ListenAddress, fl
       return new ListenError(`${flags.port}: ${address}:${port} is taken by another program. Choose another port, or end that program.`)
     case 'EADDRNOTAVAIL':
     case 'EAFNOSUPPORT':
-      return new ListenError(`${flags.host}: ${host} is no address of this machine. 127.0.0.1 is for this machine alone, 0.0.0.0 for all that reach it.`)
+      return new ListenError(`${flags.host}: ${host} is not an address of this machine. 127.0.0.1 is for this machine only, 0.0.0.0 for every address of it.`)
     case 'EACCES':
       return new ListenError(`${flags.port}: this user may not listen on port ${port}. Choose one from 1024 up.`)
     case 'ENOTFOUND':

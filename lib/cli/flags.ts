@@ -1,7 +1,7 @@
 import { optionNames, settingOf } from '../settings/table.js'
 import type { OptionName, Setting } from '../settings/table.js'
 
-/** A flag of the command, as `util.parseArgs` takes it, and what the help says of it. */
+/** A flag of the command, as `util.parseArgs` takes it, with its help text. */
 export interface Flag {
   readonly type: 'string' | 'boolean'
   readonly short?: 'h'
@@ -10,7 +10,7 @@ export interface Flag {
   readonly value?: string
   readonly help: string
   readonly variable?: string
-  /** What the help says of the default; `util.parseArgs` would take a `default` for a value. */
+  /** The default, for the help page only. `util.parseArgs` would treat a `default` as a given value. */
   readonly byDefault?: string
 }
 
@@ -108,9 +108,9 @@ export const aboutFlags = {
 } as const satisfies Flags
 
 export const serveFlags = { ...documentedFlags, ...gatewayFlags, ...aboutFlags }
-/** Those of the gateway too, so that a command line can be asked about as it stands. */
+/** Includes the gateway's flags, so that `check` can be put before an existing command line. */
 export const checkFlags = { ...documentedFlags, ...gatewayFlags, ...requestFlags, ...aboutFlags }
-/** The settings say what is meant to be allowed. */
+/** The settings tell the audit what is meant to be allowed. */
 export const auditFlags = {
   ...documentedFlags, ...flagsOf(['frameAncestors']), ...targetFlags, ...aboutFlags
 }

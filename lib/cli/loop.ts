@@ -6,10 +6,10 @@ import type { ListenAddress } from './options.js'
 import { ownAddresses } from './reach.js'
 
 /**
- * `MLFLOW_TRACKING_URI` may be set for clients, and name this very gateway.
+ * Refuses an upstream that is the gateway itself. `MLFLOW_TRACKING_URI` may be set for clients, and then names the gateway.
  *
  * @param upstream - an http or https URL
- * @throws FST_MLFLOW_SECURITY_USAGE where the upstream is where the gateway itself is to listen
+ * @throws FST_MLFLOW_SECURITY_USAGE if the gateway itself is to listen at the upstream's address
  */
 export function refuseLoop (upstream: string, { host, port }: ListenAddress): void {
   const { hostname, port: upstreamPort, protocol } = new URL(upstream)

@@ -16,9 +16,9 @@ const REFUSED = 1
 /**
  * Runs the command.
  *
- * @param args - what stands after the command's name
- * @param print - takes what is for the standard output
- * @returns the exit code, for a gateway when it has ended
+ * @param args - the arguments after the command's name
+ * @param print - writes to the standard output
+ * @returns the exit code; a gateway's after it has ended
  * @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_MISSING_DEPENDENCY,
  *   FST_MLFLOW_SECURITY_CANNOT_LISTEN, FST_MLFLOW_SECURITY_UNREACHABLE
  */
@@ -90,7 +90,7 @@ async function runAuthorize (args: string[], print: Print): Promise<number> {
   return code
 }
 
-/** @returns whether that was all that was asked for */
+/** @returns whether nothing else was asked for */
 function printAbout (values: { readonly help?: boolean | undefined, readonly version?: boolean | undefined }, print: Print): boolean {
   if (values.help === true) print(help())
   else if (values.version === true) print(version())

@@ -31,11 +31,11 @@ interface GatewayValues {
   readonly 'shutdown-timeout'?: string | undefined
 }
 
-/** Seconds; longer than the 60 s for which most balancers keep a connection. */
+/** In seconds. Most load balancers keep a connection for 60 s; this has to be longer. */
 const KEEP_ALIVE = 72
-/** Seconds; Kubernetes kills after 30. */
+/** In seconds. Kubernetes kills after 30. */
 const SHUTDOWN = 20
-/** Bytes; Node's own default is 16 KiB. */
+/** In bytes. Node's own default is 16 KiB. */
 const HEADER_SIZES = { least: 4096, most: 1 << 20 }
 
 const TRUSTED = 'It takes addresses and ranges: 127.0.0.1, 10.0.0.0/8, loopback.'
@@ -43,7 +43,7 @@ const TRUSTED = 'It takes addresses and ranges: 127.0.0.1, 10.0.0.0/8, loopback.
 /** An address to listen on. */
 export interface ListenAddress { readonly host: string, readonly port: number }
 
-/** @returns the settings that have been given by flags, by option; the plugin says what is wrong with one */
+/** @returns the settings that were given as flags, by option name. The plugin checks their values. */
 export function settingOptions (values: Readonly<Record<string, unknown>>): object {
   return Object.fromEntries(optionNames.flatMap(option => {
     const { flag } = settingOf(option)
@@ -51,26 +51,26 @@ export function settingOptions (values: Readonly<Record<string, unknown>>): obje
   }))
 }
 
-/** Health routes are named as MLflow has them, and stand below its prefix. */
+/** Health routes are given as MLflow names them, and served below its prefix. */
 function belowPrefix (lists: readonly string[], staticPrefix: string | undefined): string[] {
   const prefix = resolvePrefix(staticPrefix)
   const routes = lists.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
   const wrong = routes.find(route => !/^\/[!-~]*$/.test(route))
-  if (wrong !== undefined) throw new UsageError(`--health-routes: ${quote(wrong)} is no path. Allowed: paths that begin with a slash, below --static-prefix: /health,/version.`)
+  if (wrong !== undefined) throw new UsageError(`--health-routes: ${quote(wrong)} is not a path. Allowed: paths that begin with a slash, below --static-prefix: /health,/version.`)
   return routes.map(route => route.startsWith(`${prefix}/`) ? route.slice(prefix.length) : route).map(route => routePattern(prefix) + route)
 }
 
-/** What the gateway is started with. */
+/** Everything that starting the gateway needs. */
 export interface ServeOptions {
   readonly options: GatewayOptions
   readonly listen: ListenAddress
-  /** Where the figures for Prometheus are to be served, if they are. */
+  /** Where to serve the figures for Prometheus, if anywhere. */
   readonly metrics: ListenAddress | undefined
-  /** Where the certificate has come from, to be read again. */
+  /** The files of the certificate, to read them again. */
   readonly certificate: CertificateFiles | undefined
-  /** Milliseconds for which the health routes say 503 before anything else ends. */
+  /** How long the health routes answer 503 before anything else ends, in milliseconds. */
   readonly drainDelay: number
-  /** Milliseconds for what still runs after that. */
+  /** How long running requests may take after that, in milliseconds. */
   readonly shutdownTimeout: number
 }
 
@@ -117,19 +117,19 @@ function gatewayOptions (values: GatewayValues, certificate: CertificateFiles | 
 function readTrustProxy (values: string[] | undefined): string | undefined {
   const proxies = values?.join(',')
   if (proxies?.trim() === '') throw new UsageError(`--trust-proxy is empty. ${TRUSTED}`)
-  // Elsewhere a number counts hops; here it would be read as the address 0.0.0.1, and nobody trusted.
+  // In Fastify a number counts hops. Here it would become the address 0.0.0.1, and no proxy would be trusted.
   const hops = proxies?.split(',').find(proxy => /^\s*\d+\s*$/.test(proxy))
-  if (hops !== undefined) throw new UsageError(`--trust-proxy: ${quote(hops)} is no address. ${TRUSTED}`)
+  if (hops !== undefined) throw new UsageError(`--trust-proxy: ${quote(hops)} is not an address. ${TRUSTED}`)
   return proxies
 }
 
 function numberOf (flag: string, value: string | undefined): number | undefined {
   if (value === undefined) return undefined
-  if (!/^\d+(\.\d+)?$/.test(value)) throw new UsageError(`--${flag}: ${quote(value)} is no number of seconds.`)
+  if (!/^\d+(\.\d+)?$/.test(value)) throw new UsageError(`--${flag}: ${quote(value)} is not a number of seconds.`)
   return Number(value)
 }
 
-/** At most a day: timers of Node end at 24 days, and nobody waits for so long. */
+/** At most a day. Node's timers overflow at 24 days, and nobody waits for so long. */
 function milliseconds (flag: string, value: string | undefined, byDefault: number): number {
   const seconds = numberOf(flag, value) ?? byDefault
   if (seconds > 86400) throw new UsageError(`--${flag}: ${quote(String(value))} is too long. Allowed: seconds, at most 86400.`)
@@ -165,18 +165,18 @@ function metricsAddress (value: string): ListenAddress {
   return { host: parseHost('metrics', host), port: parsePort('metrics', value.slice(colon + 1)) }
 }
 
-/** An empty address, a variable that is not set for instance, would be every address there is. */
+/** Node would listen on every address if it were empty, for instance by a variable that is not set. */
 export function parseHost (flag: string, value: string): string {
   const authority = parseAuthority(isIPv6(value) ? `[${value}]` : value)
   if (authority === undefined || authority.port !== NO_PORT) {
-    throw new UsageError(`--${flag}: ${quote(value)} is no address to listen on. Allowed: 127.0.0.1, 0.0.0.0, [::1], a name.`)
+    throw new UsageError(`--${flag}: ${quote(value)} is not an address to listen on. Allowed: 127.0.0.1, 0.0.0.0, [::1], a name.`)
   }
   return authority.host
 }
 
 export function parsePort (flag: string, value: string): number {
   if (!/^\d{1,5}$/.test(value) || Number(value) > MAX_PORT) {
-    throw new UsageError(`--${flag}: ${quote(value)} is no port. Allowed: 0 to ${MAX_PORT}; 0 takes a free one.`)
+    throw new UsageError(`--${flag}: ${quote(value)} is not a port. Allowed: 0 to ${MAX_PORT}; 0 takes a free one.`)
   }
   return Number(value)
 }

@@ -1,15 +1,15 @@
 import type { Writable } from 'node:stream'
 
-/** Characters that may wait for a reader that is slow or gone; what comes then is dropped. */
+/** The most characters that wait for a slow reader. What comes after that is dropped. */
 const LIMIT = 1 << 20
-/** How long the end of the process waits for a reader, in milliseconds. */
+/** How long the process waits for a slow reader before it ends, in milliseconds. */
 const PATIENCE = 1000
 
-/** Where lines go that must never stop the process, or a request: the log, and what a child says. */
+/** Takes lines that must never stop the process or a request: the log, and the output of a child. */
 export interface Output {
   /** Takes one line or more, newlines included. Never throws, never blocks on a reader. */
   write (lines: string): void
-  /** Hands over what waits, at once. */
+  /** Writes at once what is waiting. */
   flush (): void
   /** Waits, for a second at most, until everything is written. */
   finish (): Promise<void>
@@ -18,8 +18,8 @@ export interface Output {
 }
 
 /**
- * A full disk, a closed pipe or one that nobody reads costs lines, which are counted, and nothing else. (sonic-boom, pino's
- * own destination, retries a full disk for ever when it is told to flush.)
+ * On a full disk, a closed pipe or a pipe that nobody reads, lines are dropped and counted, and nothing else happens.
+ * (sonic-boom, pino's own destination, retries for ever when it is told to flush on a full disk.)
  *
  * @param stream - `process.stdout` or `process.stderr`
  * @param onRecovered - called with the number of lines lost when writing works again
@@ -51,14 +51,14 @@ export function createOutput (
   const flush = (): void => {
     if (waiting === '') return
     const lines = count
-    // What a full disk has cut off must not run into the next line.
+    // A full disk may have cut the last line off. The next one must not run into it.
     const text = isFailing ? `\n${waiting}` : waiting
     waiting = ''
     count = 0
     unwritten++
     stream.write(text, error => settle(lines, error))
   }
-  stream.on('error', () => {}) // the callback of the write has it too
+  stream.on('error', () => {}) // the callback of the write gets it too
 
   return {
     write (lines) {

@@ -4,13 +4,13 @@ import type { Output } from './output.js'
 
 /** What the command writes to. */
 export interface Outputs {
-  /** The standard output, which has the log. */
+  /** The standard output, for the log. */
   readonly log: Output
-  /** The standard error, which has what a child says. */
+  /** The standard error, for the output of a child. */
   readonly errors: Output
 }
 
-/** @returns the outputs, and what takes a line of the log: as JSON, or as a person reads it on a terminal */
+/** @returns the outputs, and the function that takes a log line: it writes JSON, or readable text on a terminal */
 export async function openOutputs (): Promise<Outputs & { format (line: string): void }> {
   const pretty = process.stdout.isTTY ? await loadPretty() : undefined
   const format = (line: string): void => log.write(pretty === undefined ? line : pretty(line))

@@ -12,8 +12,8 @@ const NAME = '--upstream (MLFLOW_TRACKING_URI)'
 const MEANWHILE = 'Until then requests get 502.'
 
 /**
- * Asks the MLflow server once, as the gateway will, and logs one warning where that cannot work. The gateway serves all the
- * same: what is down now may be there in a minute.
+ * Asks the MLflow server once, as the gateway will, and logs one warning if that fails. The gateway serves all the same: a
+ * server that is down now may be up in a minute.
  *
  * @param gateway - a gateway that listens
  * @param timeout - milliseconds
@@ -44,13 +44,13 @@ function ask ({ origin, path, ca }: Upstream, timeout: number): Promise<Incoming
   })
 }
 
-/** @returns the first piece of the body, empty where there is none */
+/** @returns the first piece of the body, empty if there is none */
 async function beginning (answer: IncomingMessage): Promise<Buffer> {
   const { value } = await answer[Symbol.asyncIterator]().next()
   return Buffer.from(value ?? '')
 }
 
-/** In words of the flags; the codes are those of Node.js and of OpenSSL (X509_verify_cert_error_string). */
+/** Explains an error and names the flags. The codes are those of Node.js and OpenSSL (X509_verify_cert_error_string). */
 export function explain (error: unknown, { origin, host, ca }: Pick<Upstream, 'origin' | 'host' | 'ca'>): string {
   const code = codeOf(error)
   switch (code) {

@@ -8,7 +8,7 @@ import { isDefaultList } from '../settings/defaults.js'
 
 const ANY_ADDRESS = ['0.0.0.0', '::']
 
-/** Who opens the door on the default list should not have to find out from a 403 which key fits. */
+/** Nobody should have to learn from a 403 which names the default list allows. */
 export function announceReach (gateway: FastifyInstance, { tls }: GatewayOptions): void {
   if (!isDefaultList('allowedHosts', gateway.mlflowSecurity.settings.allowedHosts)) return
   const reach = describeReach(gateway, tls === undefined ? 'http' : 'https')
@@ -16,10 +16,10 @@ export function announceReach (gateway: FastifyInstance, { tls }: GatewayOptions
 }
 
 /**
- * Says by which addresses people reach a gateway that listens beyond this machine, and what to add for the others.
+ * Lists the addresses by which people reach a gateway that listens beyond this machine, and says how to allow others.
  *
  * @param name - what the machine calls itself
- * @returns `undefined` where the gateway listens on this machine alone
+ * @returns `undefined` if the gateway listens on this machine only
  */
 export function describeReach (
   { server, mlflowSecurity }: FastifyInstance, scheme: 'http' | 'https', name = hostname()

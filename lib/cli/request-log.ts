@@ -1,16 +1,16 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 
-/** A `warn` line says everything about these already. */
+/** These have a `warn` line already. */
 const REPORTED = new Set([
   'FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED', 'FST_MLFLOW_SECURITY_HOST_MALFORMED', 'FST_MLFLOW_SECURITY_CROSS_ORIGIN',
   'FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE', 'FST_MLFLOW_SECURITY_UPSTREAM_TIMEOUT'
 ])
-/** No fault of anybody's: the gateway starts or ends. */
+/** These are not faults: the gateway is starting or ending. */
 const EXPECTED = new Set(['FST_MLFLOW_SECURITY_STARTING', 'FST_MLFLOW_SECURITY_DRAINING'])
 
 /**
- * Writes one line for each request that has had its answer; the gateway itself has one for those that have not. Fastify would
- * write two, and for a refusal four.
+ * Writes one line for each answered request. The gateway itself writes one for requests that end without an answer. Fastify
+ * would write two lines, and four for a refusal.
  *
  * @param gateway - before it is ready
  */
@@ -28,7 +28,7 @@ export function addRequestLog (gateway: FastifyInstance): void {
   })
 }
 
-/** What the gateway itself says needs no stack; anything else is a fault to be found. */
+/** The gateway's own errors need no stack. Anything else is a fault to be found. */
 function logError (request: FastifyRequest, error: FastifyError): void {
   if ((error.statusCode ?? 500) < 500 || EXPECTED.has(error.code)) request.log.info({ code: error.code }, error.message)
   else if (error.code?.startsWith('FST_')) request.log.error({ code: error.code }, error.message)

@@ -26,7 +26,7 @@ export async function run (settings: ServeOptions, outputs: Outputs): Promise<nu
   return code
 }
 
-/** After an error of its own, a process has no time to be looked for elsewhere. */
+/** After an uncaught error the process ends without the drain delay. */
 export function delayOf (ending: Ending, drainDelay: number): number {
   return 'error' in ending ? 0 : drainDelay
 }
@@ -41,13 +41,13 @@ export function report ({ gateway: { log } }: Running, ending: Ending): number {
   return 0
 }
 
-/** Where SIGHUP does not end the process, it has the certificate read again. */
+/** If SIGHUP does not end the process, it reads the certificate again. */
 export function reloadOnHangUp (running: () => Running, { certificate }: ServeOptions): void {
   if (isatty(0)) return
   process.on('SIGHUP', () => reloadCertificate(running().gateway.server, certificate, running().gateway.log))
 }
 
-/** Who presses Ctrl-C again does not want to wait. */
+/** A second Ctrl-C means: do not wait. */
 export function endAtOnceOnSecondSignal ({ log, errors }: Outputs, kill: () => void): void {
   untilToldToEnd(isatty(0)).then(ending => {
     kill()

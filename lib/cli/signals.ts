@@ -4,8 +4,8 @@ import { constants } from 'node:os'
 export type Ending = { readonly signal: NodeJS.Signals } | { readonly error: unknown }
 
 /**
- * Waits until the process is told to end. SIGHUP tells it so only on a terminal: where its session drops, nobody is left to
- * end it. Elsewhere SIGHUP means "read your files again".
+ * Waits until the process is told to end. SIGHUP ends it only on a terminal: when the session drops, nobody is left to end
+ * it. Elsewhere SIGHUP means "read your files again".
  */
 export async function untilToldToEnd (isTerminal: boolean): Promise<Ending> {
   const signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT', ...(isTerminal ? ['SIGHUP'] as const : [])]
@@ -22,7 +22,7 @@ export async function untilToldToEnd (isTerminal: boolean): Promise<Ending> {
   })
 }
 
-/** @returns the exit code of a process that a signal has ended, as shells have it */
+/** @returns the exit code of a process that a signal has ended, as shells report it */
 export function exitCodeOf (signal: NodeJS.Signals): number {
   return 128 + constants.signals[signal]
 }

@@ -6,12 +6,12 @@ import { isFromTrustedProxy } from './trust.js'
 const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
 const CROSS_ORIGIN = 'Cross-origin request blocked'
 
-/** Where it stands, in what is read of an answer: the whole body in MLflow, a JSON message in another gateway. */
+/** Finds it in the first bytes of an answer: the whole body in MLflow's, a JSON message in another gateway's. */
 const LOOKED_AT = 1024
 
 const FORWARDED = ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto'] as const
 
-/** What an app has been told already, by its server: plugins and the app itself have that in common. */
+/** The warnings that an app has logged already. The key is its server, which plugins and the app share. */
 const given = new WeakMap<object, Set<string>>()
 
 /** Logs a warning once in the life of an app. */
@@ -23,10 +23,10 @@ export function warnOnce ({ server, log }: { readonly server: object, readonly l
 }
 
 /**
- * Explains the 403 of an upstream that checks Hosts and Origins itself: people take it for the gateway's own. Often it is the
- * same variable, which has been given to the gateway and left in MLflow's environment.
+ * Explains the 403 of an upstream that checks Hosts and Origins itself, because people take it for the gateway's own. Often the
+ * same variable was given to the gateway and left in MLflow's environment.
  *
- * @param upstream - `127.0.0.1:5000`, the Host that the upstream gets
+ * @param upstream - the Host that the upstream gets: `127.0.0.1:5000`
  * @param passesHosts - security is disabled: the upstream gets the client's own Host and Origin
  * @returns what takes the first bytes of each 403 of the upstream
  */
@@ -58,8 +58,8 @@ function explainOwnCheck (variable: string): string {
 }
 
 /**
- * Warns once of a proxy on this machine that sends X-Forwarded-* and is not trusted: the gateway then takes all clients for
- * one, and https for http.
+ * Warns once about a proxy on this machine that sends X-Forwarded-* and is not trusted. The gateway then sees all clients as
+ * one, and https as http.
  *
  * @param gateway - before it is ready
  */

@@ -12,14 +12,14 @@ export interface Head {
 
 export const isHttp2 = ({ httpVersionMajor }: Pick<IncomingMessage, 'httpVersionMajor'>): boolean => httpVersionMajor === 2
 
-/** @returns the stream of a request or a response of HTTP/2, as Node's compatible API shows it */
+/** @returns the HTTP/2 stream of a request or a response of Node's compatibility API */
 export function streamOf (message: object): ServerHttp2Stream | undefined {
   return message instanceof Http2ServerRequest || message instanceof Http2ServerResponse ? message.stream : undefined
 }
 
-/** Writes the head of an answer; doubles, case and order stay as they are. */
+/** Writes the head of an answer. Repeated headers, case and order stay as they are. */
 export function writeHead (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
-  response.sendDate = false // the upstream's, or none
+  response.sendDate = false // the upstream's Date or none
   if (!isHttp2(request) && response.getHeaderNames().length === 0) {
     response.writeHead(status, printable(reason), fields)
     return
@@ -28,14 +28,14 @@ export function writeHead (request: IncomingMessage, response: ServerResponse, {
   try {
     writeGrouped(request, response, { status, reason, fields })
   } catch (error) {
-    // What is said instead has a length and a type of its own.
+    // The error that is sent instead has its own length and type.
     replaceHeaders(response, before)
     throw error
   }
 }
 
 function writeGrouped (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
-  // Node knows doubles only in one of two ways: a list for `writeHead`, or a list for each name.
+  // Node takes repeated headers in one of two ways: one list for `writeHead`, or a list of values for each name.
   replaceHeaders(response, [...group(fields)].map(([name, values]) => [name, values.length === 1 ? values.join() : values] as const))
   if (isHttp2(request)) response.writeHead(status)
   else response.writeHead(status, printable(reason))
@@ -54,7 +54,7 @@ export function flushHead (request: IncomingMessage, response: ServerResponse): 
   else response.write('', 'latin1')
 }
 
-/** Names in the case in which each of them came first. */
+/** Each name keeps the case of its first occurrence. */
 function group (fields: readonly string[]): Map<string, string[]> {
   const names = new Map<string, string>()
   const grouped = new Map<string, string[]>()
@@ -69,13 +69,13 @@ function group (fields: readonly string[]): Map<string, string[]> {
   return grouped
 }
 
-/** undici reads a reason phrase as UTF-8; Node writes Latin-1, and throws where there is something else. */
+/** undici decodes the reason phrase as UTF-8. Node writes Latin-1, and throws on other characters. */
 function printable (reason: string): string {
   if (/^[\t\x20-\x7e]*$/.test(reason)) return reason
   return reason.includes('\ufffd') ? '' : Buffer.from(reason).toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
 }
 
-/** Passes an interim answer on (RFC 9110 §15.2); HTTP/1.0 knows none, and one that is not its turn yet can go without. */
+/** Passes an interim answer on (RFC 9110 §15.2). HTTP/1.0 has none. A pipelined request whose turn has not come goes without. */
 export function writeInterim (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
   const stream = streamOf(response)
   if (stream !== undefined) {
@@ -92,7 +92,7 @@ export function writeInterim (request: IncomingMessage, response: ServerResponse
 export function breakOff (response: ServerResponse, rest: Uint8Array | undefined): void {
   const stream = streamOf(response)
   const end = () => {
-    // In HTTP/2 the stream alone: the others on its connection have done nothing.
+    // In HTTP/2 only the stream: the others on the connection go on.
     if (stream !== undefined) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
     else response.destroy()
   }

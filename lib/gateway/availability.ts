@@ -4,11 +4,11 @@ import { DrainingError, StartingError } from './errors.js'
 /** Seconds after which clients should try again while the MLflow server starts. */
 const RETRY_AFTER = '2'
 
-/** Whether a gateway serves: `draining` answers 503 on its health routes alone, `starting` on every route. */
+/** Whether a gateway serves: `draining` answers 503 on its health routes only, `starting` on every route. */
 export interface Availability { state: 'serving' | 'starting' | 'draining' }
 
 /**
- * Lets a gateway say by 503 that it is not there yet, or not much longer. What the checks refuse stays refused.
+ * Lets a gateway answer 503 while it starts or ends. Refused requests stay refused.
  *
  * @param gateway - before it is ready
  * @returns the state, which may be set at any time

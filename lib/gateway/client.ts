@@ -2,7 +2,7 @@ import type { Dispatcher, buildConnector } from 'undici'
 import { loadOptional } from './optional.js'
 import type { Upstream } from './options.js'
 
-/** The way to the upstream. */
+/** The HTTP client for the upstream. */
 export interface UpstreamClient {
   dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean
   /** @returns whether an error ended a connection that had served a request before, as a server closes idle ones */
@@ -10,7 +10,7 @@ export interface UpstreamClient {
   close (): Promise<void>
 }
 
-/** gunicorn closes idle connections after two seconds: a request on one that is just being closed would fail. */
+/** gunicorn closes idle connections after two seconds. A request on a connection that is just being closed would fail. */
 const KEEP_ALIVE = 1000
 
 /**

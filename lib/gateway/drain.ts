@@ -6,15 +6,16 @@ import { setImmediate, setTimeout as wait } from 'node:timers/promises'
 
 /** How long a connection may stay idle while the server drains, in milliseconds: a client's next request may be on its way. */
 const IDLE = 1000
-/** How often idle connections are looked for, in milliseconds. */
+/** How often to look for idle connections, in milliseconds. */
 const LOOK_AGAIN = 100
 
 /** The connections of a server, and the way to end them without failing a request. */
 export interface Connections {
   /**
-   * Stops listening, answers what is running and what still comes on kept connections, and ends those one by one.
+   * Stops listening, answers running requests and those that still come on kept connections, and ends the connections one by
+   * one.
    *
-   * @param timeout - milliseconds after which the connections that are left are cut off
+   * @param timeout - milliseconds after which the remaining connections are cut off
    */
   drain (timeout: number): Promise<void>
 }
@@ -22,7 +23,7 @@ export interface Connections {
 interface Connection {
   /** The answer to the last request. */
   answer?: ServerResponse
-  /** It has become a WebSocket or an HTTP/2 session, which end by themselves or at the timeout. */
+  /** The connection is a WebSocket or an HTTP/2 session: it ends by itself or at the timeout. */
   isJoined: boolean
   bytesRead: number
   idleSince: number
@@ -34,7 +35,7 @@ interface Session { close (): void, once (event: 'close', listener: () => void):
  * Follows the connections of a server from the start. It costs a Map look-up a request.
  *
  * @param server - before it listens; with TLS and HTTP/2 too
- * @param takesUpgrades - false where upgrades are to be served as ordinary requests, as Node does without a listener
+ * @param takesUpgrades - false to serve upgrades as ordinary requests, as Node does without a listener
  */
 export function trackConnections (server: Server, takesUpgrades = true): Connections {
   const isTls = server instanceof TlsServer
@@ -57,7 +58,7 @@ export function trackConnections (server: Server, takesUpgrades = true): Connect
   }
   const note = (request: IncomingMessage, answer: ServerResponse): void => {
     const connection = connections.get(request.socket)
-    if (connection === undefined) return // HTTP/2, where the session ends the connection
+    if (connection === undefined) return // HTTP/2: the session ends the connection
     connection.answer = answer
     if (isDraining) answer.shouldKeepAlive = false
   }
@@ -78,7 +79,7 @@ export function trackConnections (server: Server, takesUpgrades = true): Connect
       clearInterval(timer)
       for (const socket of [...connections.keys(), ...sockets]) socket.destroy()
       await closed
-      await setImmediate() // their requests hear of it before anything else ends
+      await setImmediate() // lets their requests learn of it before anything else ends
     }
   }
 }

@@ -22,18 +22,18 @@ export interface Way extends RequestRules, AnswerRules {
   readonly client: UpstreamClient
   /** Milliseconds for the answer to an upgrade, which has no other limit where the upstream has none. */
   readonly upgradeTimeout: number
-  /** Takes what an upstream says with a 403. */
+  /** Receives the body of an upstream's 403. */
   advise (body: Uint8Array): void
 }
 
 type Controller = Dispatcher.DispatchController
 
-/** What may be asked twice (RFC 9110 §9.2.2). */
+/** Idempotent methods: their requests may be sent twice (RFC 9110 §9.2.2). */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
 
 /**
- * One request on its way to the upstream, and its answer on the way back. Fastify keeps the reply until the upstream has
- * answered: what fails before that goes through its error handlers.
+ * One request to the upstream, and its answer. The reply stays Fastify's until the upstream has answered, so earlier errors go
+ * through the app's error handlers.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #way: Way
@@ -48,7 +48,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #isFlushed = false
   #isStarted = false
   #isRepeated = false
-  /** The upstream has no more to say. */
+  /** The upstream's answer has ended. */
   #isOver = false
   #isGone = false
 
@@ -62,7 +62,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   start (): void {
     const { raw } = this.#reply
     raw.once('close', () => { this.#onClientClose() })
-    // A response that is not its connection's turn yet does not hear of its end.
+    // A pipelined response whose turn has not come does not learn that its connection has ended.
     if (raw.socket === null) this.#request.raw.socket.once('close', () => { this.#onClientClose() })
     this.#send()
   }
@@ -165,7 +165,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     controller.abort(problem)
   }
 
-  /** The connection had served another request, and died before this one was answered: the upstream has not seen it. */
+  /** The kept connection died before an answer: the upstream has not seen the request. */
   #canRepeat (error: Error): boolean {
     if (this.#isRepeated || this.#isStarted || this.#upload?.isBegun === true) return false
     return IDEMPOTENT.has(this.#request.method) && this.#way.client.wasKept(error)
@@ -180,7 +180,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (!this.#isOver && !this.#isGone) this.#flush()
   }
 
-  /** Head, and what came of the body with it. */
+  /** Writes the head, and the part of the body that came with it. */
   #flush (): boolean {
     if (this.#isFlushed) return true
     if (!this.#writeHead()) return false
@@ -191,7 +191,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     return true
   }
 
-  /** @returns whether it is written: Node may find fault with what undici has let pass */
+  /** @returns whether it is written: Node refuses some headers that undici accepts */
   #writeHead (): boolean {
     if (this.#isFlushed || this.#head === undefined) return this.#isFlushed
     try {
@@ -221,7 +221,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #onClientClose (): void {
     if (this.#isGone) return
     const { raw } = this.#reply
-    // A stream of HTTP/2 that was reset looks finished.
+    // An HTTP/2 stream that was reset looks finished.
     const isAnswered = isHttp2(this.#request.raw) ? this.#isOver : raw.writableFinished
     if (isAnswered) return // joined sockets have been taken from the response, and do not come here
     this.#isGone = true
@@ -244,7 +244,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
-/** What nginx calls it in its log. */
+/** nginx's status for a client that has hung up, for the log. */
 const CLIENT_CLOSED = 499
 
 const WORDS = {

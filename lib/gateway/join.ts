@@ -4,11 +4,11 @@ import type { Upgrade } from './upgrade.js'
 const joined = new WeakMap<object, Set<Duplex>>()
 
 /**
- * Joins the two sockets of an upgrade: whatever protocol, message, subprotocol or extension there is passes unread, each side
- * waits for the other one, and neither outlives it.
+ * Joins the two sockets of an upgrade. All bytes pass unread, whatever the protocol. A slow side slows the other one down, and
+ * the end of one side ends the other.
  *
- * @param rawHeaders - of the upstream's answer, which becomes the gateway's
- * @param server - whose end is theirs
+ * @param rawHeaders - the headers of the upstream's answer
+ * @param server - its end ends the sockets
  */
 export function joinSockets (upgrade: Upgrade, upstream: Duplex, rawHeaders: readonly Buffer[], server: object): void {
   const { socket: client, head } = upgrade
@@ -17,13 +17,13 @@ export function joinSockets (upgrade: Upgrade, upstream: Duplex, rawHeaders: rea
   keep(server, client)
   for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
     from.on('error', () => { to.destroy() })
-    // What has been written to it may still be on its way.
+    // Written bytes may still be on their way.
     from.on('close', () => { if (!to.writableEnded) to.destroy() })
     from.pipe(to)
   }
 }
 
-/** Nobody's pages should keep a server from ending. */
+/** Open sockets of pages must not keep the server from ending. */
 export function endJoined (server: object): void {
   for (const socket of joined.get(server) ?? []) socket.destroy()
 }

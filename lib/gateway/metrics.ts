@@ -61,12 +61,12 @@ function isRefusal (message: unknown): message is Refusal {
   return typeof message === 'object' && message !== null && 'code' in message
 }
 
-/** @returns an app that serves the figures at `/metrics`, not yet listening, and as protected as the gateway */
+/** @returns an app that serves the figures at `/metrics`, with the gateway's own protection. It does not listen yet */
 export function createMetricsServer (
   registry: Registry, { allowedHosts, disableSecurityMiddleware, reportOnly }: Settings
 ): FastifyInstance {
   const app = Fastify()
-  // Prometheus asks by address where the default list would let it, and by the names that people use.
+  // Prometheus may ask by a private address (the default list) or by the names that people use.
   app.register(mlflowSecurity, { allowedHosts: ['@default', ...allowedHosts], disableSecurityMiddleware, reportOnly })
   app.get('/metrics', async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()))
   return app

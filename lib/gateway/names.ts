@@ -1,14 +1,14 @@
-/** What becomes of a header field of a request. */
+/** What to do with a header field of a request. */
 export type RequestKind = 'passes' | 'dropped' | 'host' | 'decided' | 'forwarded' | 'referer' | 'cookie' | 'length' | 'named'
-/** What becomes of a header field of an answer. */
+/** What to do with a header field of an answer. */
 export type AnswerKind = 'passes' | 'dropped' | 'decided' | 'vary' | 'csp' | 'location' | 'length' | 'named' | 'coding' | 'trailer'
 
-/** Meant for the next hop alone (RFC 9110 §7.6.1), whether or not a Connection header names them. */
+/** Hop-by-hop fields (RFC 9110 §7.6.1), whether or not a Connection header names them. */
 const HOP_BY_HOP = ['keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade', 'http2-settings']
 
 const REQUEST_KINDS = new Map<string, RequestKind>([
   ...HOP_BY_HOP.map(name => [name, 'dropped'] as const),
-  // `Trailer` goes with the trailers that it announces, which undici cannot send. The gateway has answered `Expect` itself.
+  // undici cannot send trailers, so `Trailer` is dropped with them. The gateway answers `Expect` itself.
   ['trailer', 'dropped'], ['expect', 'dropped'],
   ['x-forwarded-for', 'dropped'], ['x-forwarded-host', 'dropped'], ['x-forwarded-proto', 'dropped'], ['forwarded', 'forwarded'],
   ['connection', 'named'], ['host', 'host'], ['origin', 'decided'], ['referer', 'referer'], ['cookie', 'cookie'], ['content-length', 'length']
@@ -23,7 +23,7 @@ const ANSWER_KINDS = new Map<string, AnswerKind>([
 /** @param name - as it came, in any case */
 export const requestName = remember((lower): RequestKind => {
   if (!lower.includes('_')) return REQUEST_KINDS.get(lower) ?? prefixedKind(lower)
-  // CGI and WSGI make one of `X-Forwarded-For` and `X_Forwarded_For`.
+  // To CGI and WSGI `X-Forwarded-For` and `X_Forwarded_For` are the same name.
   const twin = lower.replaceAll('_', '-')
   return (REQUEST_KINDS.get(twin) ?? prefixedKind(twin)) === 'passes' ? 'passes' : 'dropped'
 })
@@ -38,10 +38,10 @@ function prefixedKind (name: string): RequestKind {
   return name.startsWith('sec-fetch-') ? 'decided' : 'passes'
 }
 
-/** What is known of a name. */
+/** The facts about a name. */
 export interface KnownName<Kind> { readonly kind: Kind, readonly lower: string }
 
-/** Names come again and again. Those of attackers do not: the store is small. */
+/** Real names repeat, invented ones do not. So a small store is enough. */
 function remember<Kind> (classify: (lower: string) => Kind): (name: string) => KnownName<Kind> {
   const known = new Map<string, KnownName<Kind>>()
   return name => {
@@ -61,7 +61,7 @@ const HARMLESS = /^\s*(keep-alive|close|upgrade)?\s*$/i
 
 /**
  * @param connection - a Connection header
- * @returns the fields that it names, in lower case, which go no further than this hop; `undefined` where there are none
+ * @returns the hop-by-hop fields that it names, in lower case; `undefined` if there are none
  */
 export function namedFields (connection: string | undefined): string[] | undefined {
   if (connection === undefined || HARMLESS.test(connection)) return undefined

@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify'
 
-/** Who wants to know how requests fare that Fastify's hooks do not see the end of. */
+/** Observers of requests whose end Fastify's hooks do not see. */
 export interface Observer {
   /** The upstream has begun its answer. */
   answered? (request: FastifyRequest): void
-  /** It has ended without an onResponse hook: the client is gone, the answer broke off, or sockets were joined. */
+  /** The request has ended without an onResponse hook: the client is gone, the answer broke off, or sockets were joined. */
   ended? (request: FastifyRequest, statusCode: number): void
 }
 

@@ -5,7 +5,7 @@ import { invalidOption, missingOption } from '../settings/errors.js'
 import { routePattern } from './pattern.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 
-/** The settings of the gateway as a plugin, and those of `fastify-mlflow-security`, which it registers where it is not there yet. */
+/** The settings of the gateway as a plugin, and those of `fastify-mlflow-security`, which it registers if the app has not. */
 export interface GatewayPluginOptions extends MlflowSecurityOptions {
   /**
    * The MLflow server: `http://host[:port][/path]` or `https://…`. Environment: `MLFLOW_TRACKING_URI`.
@@ -21,8 +21,8 @@ export interface GatewayPluginOptions extends MlflowSecurityOptions {
   /** Certificates in PEM that are trusted in place of the well-known ones, for an upstream by https. */
   upstreamCa?: SecureContextOptions['ca']
   /**
-   * Paths that take form posts of other sites, as an identity provider sends them: `/callback`. Exact paths, with the static
-   * prefix where there is one, none of MLflow's API. The MLflow server behind has to check what it gets there.
+   * Paths that accept form posts of other sites, as an identity provider sends them: `/callback`. Exact paths, with the static
+   * prefix if there is one, none of MLflow's API. The MLflow server has to check these posts itself.
    */
   callbackPaths?: string | readonly string[] | undefined
 }
@@ -30,8 +30,8 @@ export interface GatewayPluginOptions extends MlflowSecurityOptions {
 /** The settings of a gateway that makes its own server. */
 export interface GatewayOptions extends GatewayPluginOptions {
   /**
-   * Adds plugins, hooks and routes of your own: a login, a rate limit. It runs behind the checks of Host and Origin, and before
-   * the gateway's own routes are there.
+   * Adds plugins, hooks and routes of your own: a login, a rate limit. They run after the checks of Host and Origin, and before
+   * the gateway's own routes.
    */
   before?: ((app: FastifyInstance) => void | PromiseLike<unknown>) | undefined
   /** Options of the Fastify app: `logger`, `trustProxy` and others. */
@@ -53,7 +53,7 @@ export interface Upstream {
   readonly ca: SecureContextOptions['ca']
 }
 
-/** What {@link resolveGatewayOptions} makes of the options. */
+/** The options, resolved by {@link resolveGatewayOptions}. */
 export interface GatewaySettings {
   readonly upstream: Upstream
   /** Empty, or `/mlflow`. */
@@ -86,7 +86,7 @@ const TLS = { name: 'tls (--cert, --key)', allowed: 'an object with cert and key
 const FASTIFY = { name: 'fastify', allowed: 'an object with options of the Fastify app' }
 
 /**
- * Resolves what the gateway adds to the settings of the plugin; those are left to the plugin.
+ * Resolves the gateway's own options. The plugin resolves the others.
  *
  * @param environment - `process.env`
  * @throws FST_MLFLOW_SECURITY_INVALID_OPTION
@@ -96,7 +96,7 @@ export function resolveGatewayOptions (
   environment: Readonly<Record<string, string | undefined>>
 ): GatewaySettings {
   if (fastify !== undefined && !isObject(fastify)) throw invalidOption(FASTIFY, fastify, 'is no object')
-  // What it is, a key perhaps, is nothing for a log.
+  // The value may be a key, so the message does not show it.
   if (tls !== undefined && !(isObject(tls) && tls.cert && tls.key)) throw invalidOption(TLS, Object.keys(Object(tls)), 'has no cert or no key')
   if (before !== undefined && typeof before !== 'function') throw invalidOption(BEFORE, before, 'is no function')
   const prefix = resolvePrefix(staticPrefix)
@@ -110,9 +110,9 @@ export function resolveGatewayOptions (
 }
 
 /**
- * The plugin is there already, with settings of its own.
+ * Checks that the gateway is given no settings of the plugin if the plugin is registered already.
  *
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION where the gateway is given some as well
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION if it is given some
  */
 export function refuseSecuritySettings (options: GatewayPluginOptions): void {
   const { upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths, ...security } = options
@@ -125,7 +125,7 @@ export function refuseSecuritySettings (options: GatewayPluginOptions): void {
 /** Fastify's own. */
 const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
 
-/** MLflow's own, which probes ask by whatever Host they like. */
+/** MLflow's own health routes. Probes ask for them by any Host. */
 export function healthRoutes (staticPrefix: string): string[] {
   const prefix = routePattern(staticPrefix)
   return [`${prefix}/health`, `${prefix}/version`]

@@ -1,9 +1,9 @@
 import { originForm } from '../grammar/request-target.js'
 
-/** Segments that are removed, and what some take for a separator or an end (RFC 3986 §5.2.4, WHATWG URL). */
+/** Segments that programs remove, and characters that some read as a separator or an end (RFC 3986 §5.2.4, WHATWG URL). */
 const AMBIGUOUS = /^(?!\/)|\\|\/(\.|%2e){1,2}(\/|$)/i
 
-/** Hooks and routes have decided on the path as it came; others would read another one in it. */
+/** Hooks and routes have decided on the raw path. Other programs would read another path. */
 export function isAmbiguous (url = ''): boolean {
   const path = originForm(url)
   if (path.includes('#')) return true

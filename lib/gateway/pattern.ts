@@ -1,4 +1,4 @@
-/** @returns the route that matches this very path: what the router takes for a parameter or a wildcard stands for itself */
+/** @returns the route that matches exactly this path: parameters and wildcards of the router are escaped */
 export function routePattern (path: string): string {
   return path.split('/').map((segment, i) => segment.includes('*') ? starred(segment, i) : segment.replaceAll(':', '::')).join('/')
 }

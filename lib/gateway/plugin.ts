@@ -69,21 +69,21 @@ function createHandler (way: Way): (request: FastifyRequest, reply: FastifyReply
   }
 }
 
-/** What cannot be passed on as it is. */
+/** Refuses what cannot be passed on unchanged. */
 function refusal ({ raw }: FastifyRequest, { via, passesDecided }: Way): Error | undefined {
   const { headers, rawHeaders, url } = raw
   if (headers.via?.includes(via) === true) return new LoopError()
   if (isAmbiguous(url)) return new AmbiguousPathError()
   const coding = headers['transfer-encoding']
   if (coding !== undefined && !/^\s*chunked\s*$/i.test(coding)) return new CodedTransferError()
-  // Nobody has looked at the Host.
+  // The Host has not been checked.
   if (passesDecided && rawHeaders.filter((name, i) => i % 2 === 0 && /^host$/i.test(name)).length > 1) {
     return new DoubledHostError()
   }
   return undefined
 }
 
-/** A client that asks before it sends a large body is told to go on only when its request is allowed. */
+/** A client that asks before it sends a large body (Expect: 100-continue) is told to go on only if its request is allowed. */
 function continueWhenAllowed (app: FastifyInstance): void {
   app.server.on('checkContinue', app.routing)
   app.addHook('preParsing', (request, reply, _payload, done) => {
@@ -93,9 +93,9 @@ function continueWhenAllowed (app: FastifyInstance): void {
 }
 
 /**
- * Fastify looks for a parser by the Content-Type, and refuses one that is malformed. The routes of the gateway name a type of
- * their own for that moment, whose parser reads nothing and puts the client's own back: so hooks see what came, the bodies of
- * the app's other routes are parsed as ever, and a body is nobody's but the upstream's.
+ * Fastify chooses a parser by the Content-Type, and refuses a malformed one. So the gateway's routes put a type of their own in
+ * place for that moment. Its parser reads nothing and puts the client's type back. Hooks then see the client's type, the app's
+ * other routes parse bodies as always, and only the upstream reads the gateway's bodies.
  */
 function setTypeAside (app: FastifyInstance): preParsingHookHandler {
   const own = `application/x-mlflow-gateway-${randomBytes(8).toString('hex')}`
@@ -115,7 +115,7 @@ function setTypeAside (app: FastifyInstance): preParsingHookHandler {
   }
 }
 
-/** Fastify looks for no parser for these; their bodies pass as well. */
+/** Fastify uses no parser for these methods. Their bodies pass as well. */
 const BODYLESS = new Set(['GET', 'HEAD', 'TRACE'])
 
 const TRIAL = 'reportOnly is on: the MLflow server gets its own Host and no Origin, so that its own checks pass everything as well. ' +

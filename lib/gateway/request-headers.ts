@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { namedFields, requestName } from './names.js'
 import type { Upstream } from './options.js'
 
-/** What of a Fastify request its headers tell. */
+/** The parts of a Fastify request that its headers are made from. */
 export interface Asked {
   readonly raw: { readonly headers: IncomingHttpHeaders, readonly rawHeaders: readonly string[] }
   readonly ip: string
@@ -12,19 +12,19 @@ export interface Asked {
   readonly protocol: string
 }
 
-/** What the headers of requests become. */
+/** How the headers of requests are changed. */
 export interface RequestRules {
   readonly upstream: Upstream
-  /** The gateway itself, as it stands in Via (RFC 9110 §7.6.3). */
+  /** The gateway's own entry in Via (RFC 9110 §7.6.3). */
   readonly via: string
   /** Nothing was decided: Host, Origin and Sec-Fetch-* are the upstream's to judge. */
   readonly passesDecided: boolean
 }
 
 /**
- * The headers that the MLflow server gets: doubles, case and order as they came, without those that were decided on and those
- * meant for one hop, and with X-Forwarded-For, -Host, -Proto and Via of our own. What hooks have taken out of
- * `request.headers`, changed or added counts.
+ * The headers for the MLflow server: repeated ones, case and order as they came. Those that were decided on and hop-by-hop ones
+ * are removed. X-Forwarded-For, -Host, -Proto and Via are our own. What hooks have removed, changed or added in
+ * `request.headers` counts.
  *
  * @param isTrusted - whether the peer is a proxy whose other X-Forwarded-* count
  * @param hasBody - whether a length is to be sent
@@ -63,20 +63,20 @@ export function toUpstream (request: Asked, rules: RequestRules, isTrusted: bool
   return passed
 }
 
-/** Node shows a double as one value, which differs from each of them without a hook's doing. */
+/** Node joins a repeated header into one value, which differs from each line although no hook changed it. */
 function isSingle (rawHeaders: readonly string[], name: string): boolean {
   const { lower } = requestName(name)
   return rawHeaders.filter((other, i) => i % 2 === 0 && requestName(other).lower === lower).length === 1
 }
 
-/** HTTP/2 splits cookies; as one they go on (RFC 9113 §8.2.3). */
+/** HTTP/2 splits cookies. They are passed on as one header (RFC 9113 §8.2.3). */
 function pushCookie (passed: string[], name: string, value: string, headers: IncomingHttpHeaders): void {
   const at = headers[':path'] === undefined ? -1 : passed.indexOf(name)
   if (at === -1) passed.push(name, value)
   else passed[at + 1] += `; ${value}`
 }
 
-/** What a hook adds, a user's name perhaps, is for the upstream. */
+/** Headers that a hook adds, such as a user's name, are meant for the upstream. */
 function pushAdded (passed: string[], headers: IncomingHttpHeaders, seen: readonly string[]): void {
   for (const name in headers) {
     if (seen.includes(name)) continue
@@ -87,7 +87,7 @@ function pushAdded (passed: string[], headers: IncomingHttpHeaders, seen: readon
   }
 }
 
-/** HTTP/1.0 needs no Host: then the client of the upstream sends its own. */
+/** HTTP/1.0 needs no Host. If there is none, undici sends the upstream's. */
 function pushHost (passed: string[], host: string | undefined): void {
   if (host !== undefined) passed.push('Host', host)
 }
@@ -100,8 +100,8 @@ function hostOf (headers: IncomingHttpHeaders): string | undefined {
 const REFERER = /^(https?):\/\/([^/?#]*)/i
 
 /**
- * Flask's form protection compares the Referer with the scheme and the Host that it sees. Those of the own page become what
- * the upstream is told; another site's Referer is left alone.
+ * Flask's form protection compares the Referer with the scheme and the Host that it sees. So the own page's Referer gets the
+ * scheme and Host that the upstream is told. Another site's Referer is left alone.
  */
 function toUpstreamReferer (referer: string, { host, protocol }: Asked, { upstream, passesDecided }: RequestRules): string {
   const [start, scheme, authority] = REFERER.exec(referer) ?? []

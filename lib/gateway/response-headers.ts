@@ -4,45 +4,45 @@ import { varyByOrigin } from '../http/vary.js'
 import { answerName, namedFields } from './names.js'
 import type { Upstream } from './options.js'
 
-/** What the headers of answers become. */
+/** How the headers of answers are changed. */
 export interface AnswerRules {
   readonly upstream: Upstream
-  /** Whether the gateway has security headers of its own; where security is disabled it has none. */
+  /** Whether the gateway sets security headers. It does not if security is disabled. */
   readonly replaces: boolean
   /** `frameAncestors`, compiled. */
   readonly ancestors: FrameAncestorsEditor | undefined
 }
 
-/** What matters of the request. */
+/** The parts of the request that matter. */
 interface Asked {
-  /** The route's own word: no `frameAncestors`. */
+  /** The route has its own frame options: no `frameAncestors`. */
   readonly isFramedByAnyone: boolean
-  /** HTTP/1.0 has no chunks, and so none. */
+  /** HTTP/1.0 has no chunks, so no trailers. */
   readonly knowsTrailers: boolean
 }
 
-/** What the gateway calls itself in an answer. */
+/** The gateway's own address, for answers. */
 export interface Public { readonly host: string, readonly protocol: string }
 
-/** What the hooks have set, by lower-case name. */
+/** The headers that hooks have set, by lower-case name. */
 type OwnHeaders = Readonly<Record<string, number | string | readonly string[] | undefined>>
 
 /** The headers of an answer, for the client. */
 export interface AnswerHeaders {
-  /** Names and values, one after the other; doubles, case and order as they came, our own after them. */
+  /** Names and values, one after the other: repeated ones, case and order as they came, then our own. */
   readonly fields: string[]
   /** The body has a length. */
   readonly hasLength: boolean
-  /** A coding that would be lost with its label (`Transfer-Encoding: gzip, chunked`): nobody could read the body. */
+  /** A transfer coding whose label would be lost (`Transfer-Encoding: gzip, chunked`): nobody could read the body. */
   readonly isCoded: boolean
 }
 
 /**
- * The headers of the answer: as they came, with the gateway's own in place of the security headers, and its own address in
- * place of the upstream's.
+ * The headers of the answer, as they came. The gateway's own security headers replace the upstream's, and in redirects its
+ * address replaces the upstream's.
  *
  * @param raw - names and values, one after the other
- * @param own - what the hooks have set; what the upstream sends of the same name stands, cookies beside one another
+ * @param own - headers that hooks have set. The upstream's header of the same name wins; cookies of both are kept
  */
 export function toClient (
   raw: readonly Uint8Array[], own: OwnHeaders, { host, protocol }: Public, rules: AnswerRules, { isFramedByAnyone, knowsTrailers }: Asked
@@ -91,7 +91,7 @@ export function toClient (
   return { fields, hasLength, isCoded }
 }
 
-/** The headers of an interim answer (103): hints for the answer itself, which has the last word on everything decided. */
+/** The headers of an interim answer (103). They are only hints: the answer itself has the security headers. */
 export function toInterim (raw: readonly Uint8Array[]): string[] {
   const fields: string[] = []
   for (let i = 0; i < raw.length; i += 2) {
@@ -103,14 +103,14 @@ export function toInterim (raw: readonly Uint8Array[]): string[] {
 
 const CSP = 'content-security-policy'
 
-/** Who may frame the pages is the gateway's to say, and browsers prefer frame-ancestors to X-Frame-Options. */
+/** The gateway decides who may frame the pages, and browsers prefer frame-ancestors to X-Frame-Options. */
 function settle (upstreams: readonly string[], own: OwnHeaders[string], ancestors: FrameAncestorsEditor | undefined): string {
   const policy = upstreams.length === 0 ? [own ?? []].flat().join(', ') : upstreams.join(', ')
   const rest = upstreams.length === 0 ? policy : overrideFrameAncestors(policy, 'NONE') ?? policy
   return ancestors === undefined ? rest : ancestors.addTo(rest)
 }
 
-/** What Connection names was meant for this hop (RFC 9110 §7.6.1). The length is the body's own, and stays. */
+/** Fields that Connection names are for this hop only (RFC 9110 §7.6.1). Content-Length belongs to the body, so it stays. */
 function removeNamed (fields: string[], lower: string[], vary: string[], csp: string[], named: readonly string[]): void {
   if (named.includes('vary')) vary.length = 0
   if (named.includes(CSP)) csp.length = 0
@@ -127,8 +127,8 @@ function latin1 (bytes: Uint8Array): string {
 }
 
 /**
- * A redirect to the upstream's own address leads to the gateway; one to anywhere else is left alone. Its scheme may be
- * the gateway's already, where the upstream believes X-Forwarded-Proto.
+ * Makes a redirect to the upstream's own address lead to the gateway. Other redirects are left alone. Its scheme may be the
+ * gateway's already, if the upstream believes X-Forwarded-Proto.
  */
 function toPublic (location: string, publicHost: string, protocol: string, { host, path }: Upstream): string {
   const [absolute = '', authority] = /^(?:https?:)?[/\\]{2}([^/\\?#]*)/i.exec(location) ?? []
@@ -136,6 +136,6 @@ function toPublic (location: string, publicHost: string, protocol: string, { hos
   const rest = target.slice(path.length)
   const isUpstream = authority === undefined ? path !== '' : authority.toLowerCase() === host
   if (!isUpstream || !target.startsWith(path) || !/^([/?#]|$)/.test(rest)) return location
-  const below = `/${rest.replace(/^[/\\]+/, '')}` // of two slashes browsers would make another host
+  const below = `/${rest.replace(/^[/\\]+/, '')}` // browsers would read two slashes as the beginning of another host
   return authority === undefined ? below : `${protocol}://${publicHost}${below}`
 }

@@ -16,26 +16,26 @@ const TRUST_PROXY = {
 type HttpOptions = ServerOptions & { shouldUpgradeCallback: typeof isWebSocket }
 
 /**
- * Makes an app whose server lets pass what a gateway passes: an offer of h2c that is none of ours, bodies and answers that
- * take their time, HTTP/2 beside HTTP/1.1 where there is a certificate, and no 503 of the framework's own while it ends.
+ * Makes an app whose server suits a gateway: offers of h2c are ignored, bodies and answers have no time limit, HTTP/2 is served
+ * beside HTTP/1.1 if there is a certificate, and the framework sends no 503 of its own while it ends.
  *
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION where `trustProxy` is wrong
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION if `trustProxy` is wrong
  */
 export function createApp ({ fastify, tls }: GatewayOptions): FastifyInstance {
   const http: HttpOptions = { shouldUpgradeCallback: isWebSocket, ...fastify?.http }
   const options: FastifyHttpOptions<Server> = { return503OnClosing: false, ...fastify, http }
-  // Such a server is one of HTTP/1.1 as well, as which the app's types know it.
+  // Such a server speaks HTTP/1.1 as well, and the app's types know it as that.
   if (tls !== undefined) Object.assign(options, { http2: true, https: { allowHTTP1: true, ...lasting(options), ...tls, ...http } })
   try {
     return Fastify(options)
   } catch (error) {
-    // What Fastify says of a wrong trustProxy names neither the option nor the value.
+    // Fastify's error for a wrong trustProxy names neither the option nor the value.
     if (!(error instanceof TypeError) || !/^invalid (IP address|range)/.test(error.message)) throw error
     throw invalidOption(TRUST_PROXY, options.trustProxy, `has an ${error.message}`)
   }
 }
 
-/** What Fastify sets on a server of HTTP/1.1, and not on one that is both. */
+/** Fastify sets these on an HTTP/1.1 server, but not on one that also speaks HTTP/2. */
 function lasting ({ keepAliveTimeout = 72_000, requestTimeout = 0 }: FastifyHttpOptions<Server>): ServerOptions {
   return { keepAliveTimeout, requestTimeout }
 }
@@ -49,7 +49,7 @@ export function hangUpWhenClosing (app: FastifyInstance, isSecure: boolean): voi
   const unused = new Set<Socket>()
   const sessions = new Set<{ close (): void }>()
   server.on(isSecure ? 'secureConnection' : 'connection', (socket: Socket) => {
-    if ('alpnProtocol' in socket && socket.alpnProtocol === 'h2') return // a session, and its own to end
+    if ('alpnProtocol' in socket && socket.alpnProtocol === 'h2') return // a session ends itself
     unused.add(socket)
     socket.once('close', () => unused.delete(socket))
   })
@@ -80,7 +80,7 @@ const WANTED: ReadonlyArray<readonly [name: string, isRight: (config: Shown, ser
   ['http.shouldUpgradeCallback', (_config, server) => [undefined, isWebSocket].includes(Reflect.get(server, 'shouldUpgradeCallback')), 'offers of h2c cost a detour: createGateway sets it']
 ]
 
-/** An app that was made without `createGateway` may lack what a gateway needs; what its server does not show is documented. */
+/** An app made without `createGateway` may lack options that a gateway needs. Options that its server does not show are documented. */
 export function warnOfMissing ({ initialConfig, server, log }: FastifyInstance): void {
   const shown: Shown = { ...initialConfig }
   for (const [name, isRight, why] of WANTED) {
@@ -89,7 +89,7 @@ export function warnOfMissing ({ initialConfig, server, log }: FastifyInstance):
 }
 
 /**
- * A plugin that acts on routes as they are added, as rate limits do, does nothing where it comes after the gateway.
+ * A plugin that acts on routes when they are added, such as a rate limit, does nothing if it is registered after the gateway.
  *
  * @param tree - `printPlugins()`, in the order of registration
  * @throws FST_MLFLOW_SECURITY_GATEWAY_NOT_LAST

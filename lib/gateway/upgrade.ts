@@ -18,12 +18,12 @@ export function upgradeOf (raw: object): Upgrade | undefined {
   return upgrades.get(raw)
 }
 
-/** @returns whether an upgrade is one that a server may want; any other is ignored, and the request served (RFC 9110 §7.8) */
+/** @returns whether a server may want this upgrade. Any other is ignored, and the request is served (RFC 9110 §7.8) */
 export function isWebSocket ({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
   return headers.upgrade?.toLowerCase() === 'websocket'
 }
 
-/** Sends upgrades through the app's hooks and routes, as it does requests. */
+/** Sends upgrades through the app's hooks and routes, like requests. */
 export function routeUpgrades (app: FastifyInstance): void {
   app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => {}) // Node hands it over without a listener
@@ -44,8 +44,8 @@ export function routeUpgrades (app: FastifyInstance): void {
 }
 
 /**
- * Java's client offers h2c with every first request. Node 20 cannot leave such an offer alone, and has taken the socket from
- * its parser: so the request is put back in front of what follows it, without the offer, for a parser of its own.
+ * Java's client offers h2c with every first request. Node 20 cannot ignore such an offer: it detaches the socket from its
+ * parser. So the request is put back in front of the bytes that follow, without the offer, and a new parser reads it.
  */
 function serveAnyway ({ server }: FastifyInstance, request: IncomingMessage, socket: Socket, head: Buffer): void {
   socket.unshift(Buffer.concat([Buffer.from(`${withoutOffer(request)}\r\n`, 'latin1'), head]))

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { IncomingMessage } from 'node:http'
 
-/** A client that is gone before its request was answered. */
+/** The client has hung up before its request was answered. */
 export class ClientGoneError extends Error {
   override readonly name = 'ClientGoneError'
   readonly code = 'ECONNRESET'
@@ -11,12 +11,12 @@ export class ClientGoneError extends Error {
 }
 
 /**
- * The body of a request, on its way to the upstream. undici destroys the body that it was given when the answer comes early,
- * and takes its socket away: with the request itself that would end the client's connection before the answer is written,
- * leave `request.ip` undefined, and look like an abort to the hooks.
+ * The body of a request, on its way to the upstream. If the answer comes early, undici destroys the body that it was given and
+ * removes its socket. If that were the request itself, the client's connection would end before the answer is written,
+ * `request.ip` would be undefined, and hooks would see an abort.
  */
 export class Upload extends Readable {
-  /** Some of it has been read: it cannot be sent again. */
+  /** Part of it has been read, so it cannot be sent again. */
   isBegun = false
   #isListening = false
   readonly #source: IncomingMessage

@@ -1,4 +1,4 @@
-/** Why an entry of an allow-list is none, and what was probably meant. */
+/** What is wrong with an entry of an allow-list, and what was probably meant. */
 export class EntryProblem extends Error {
   readonly fix: string | undefined
 
@@ -9,10 +9,9 @@ export class EntryProblem extends Error {
 }
 
 /**
- * Parsers say what is wrong by an {@link EntryProblem}, and a fix that they propose is tried by the same parsers: this is the
- * one place where such a problem is an answer.
+ * Runs a parser, and turns an {@link EntryProblem} into `undefined`. Parsers use it to try the fixes that they propose.
  *
- * @returns what `parse` returns, or `undefined` where it found a problem
+ * @returns what `parse` returns, or `undefined` if it found a problem
  * @throws any other error of `parse`
  */
 export function attempt<Result> (parse: () => Result): Result | undefined {

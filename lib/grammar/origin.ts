@@ -1,16 +1,16 @@
 import { NO_PORT, parseAuthority, portOf } from './authority.js'
 import type { Authority } from './authority.js'
 
-/** A parsed Origin: `scheme "://" host [":" port]`, in the one form in which it is compared. */
+/** A parsed Origin: `scheme "://" host [":" port]`, in canonical form, so that equal origins compare equal. */
 export interface Origin {
   /** In lower case, without the colon. */
   readonly scheme: string
   readonly authority: Authority
-  /** The port, or the scheme's default where the Origin carries none; `NO_PORT` where there is neither. */
+  /** The port; the scheme's default if the Origin has none; `NO_PORT` if the scheme has no default. */
   readonly port: number
 }
 
-/** More than any scheme has. */
+/** Longer than any scheme. */
 export const MAX_SCHEME_LENGTH = 64
 
 const ORIGIN = /^([A-Za-z][A-Za-z0-9+.-]{0,63}):\/\/(.+)$/
@@ -29,7 +29,7 @@ export function parseOrigin (text: string): Origin | undefined {
   return { scheme, authority, port: portOf(authority, defaultPort(scheme)) }
 }
 
-/** @returns the port that the scheme's URLs leave out, or `NO_PORT` */
+/** @returns the scheme's default port, or `NO_PORT` */
 export function defaultPort (scheme: string): number {
   switch (scheme) {
     case 'http': return 80
@@ -38,14 +38,14 @@ export function defaultPort (scheme: string): number {
   }
 }
 
-/** Pages that a server can have for its own come by these schemes only. */
+/** A server's own pages have one of these schemes. */
 export function isWebScheme (scheme: string): boolean {
   return scheme === 'http' || scheme === 'https'
 }
 
 /**
- * Whether a page of this Origin is on this authority. The scheme may differ, for TLS often ends at a proxy; a port
- * that is missing on either side is the default of the Origin's scheme.
+ * Whether a page of this Origin is on this authority. The scheme is not compared, because TLS often ends at a proxy. A
+ * missing port on either side means the default of the Origin's scheme.
  */
 export function isAt (origin: Origin, authority: Authority | undefined): boolean {
   if (authority === undefined || origin.authority.host !== authority.host) return false

@@ -15,7 +15,7 @@ const EVERY_PATH = 'healthRoutes has "/*": whatever that route answers, it answe
 
 const EVERYONE_FRAMES = `${nameOf('xFrameOptions')} is NONE without frameAncestors: every site may embed the pages`
 
-/** Says at start which settings are in force and what is dangerous about them. */
+/** Logs at start which settings are in force, and warns about dangerous ones. */
 export async function announce (root: FastifyInstance, settings: Settings, { policy, wildcards }: Compiled): Promise<void> {
   for (const warning of await warningsOf(settings, policy, wildcards)) root.log.warn(warning)
   if (!settings.disableSecurityMiddleware) root.log.info({ mlflowSecurity: settings }, 'fastify-mlflow-security is on')
@@ -34,10 +34,10 @@ async function warningsOf (settings: Settings, policy: Policy, wildcards: readon
   ]
 }
 
-/** Without host validation, whoever reaches the address reaches the server, and so does any page they look at. */
+/** Without host validation, everyone who reaches the address reaches the server, and so do the pages in their browsers. */
 function warnWhenExposed (root: FastifyInstance): void {
   const exposed = root.addresses()
-    .flatMap(address => typeof address === 'string' ? [] : address.address) // a string is a Unix socket's path
+    .flatMap(address => typeof address === 'string' ? [] : address.address) // a string is the path of a Unix socket
     .filter(address => !isLoopback(address))
   if (exposed.length > 0) root.log.warn({ addresses: exposed }, `Listening on ${exposed.join(', ')} without host validation`)
 }

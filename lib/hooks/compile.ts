@@ -10,7 +10,7 @@ import type { Settings } from '../../types/index.js'
 /** The settings, in the forms that the hooks need. */
 export interface Compiled {
   readonly policy: Policy
-  /** `undefined` where `frameAncestors` names nobody. */
+  /** `undefined` if `frameAncestors` is empty. */
   readonly ancestors: FrameAncestorsEditor | undefined
   /** The wildcards of all lists. */
   readonly wildcards: readonly Wildcard[]

@@ -7,7 +7,7 @@ import { METHODS, isPreflight } from '../policy/methods.js'
 import type { Policy } from '../policy/policy.js'
 import type { CorsOptions, Settings } from '../../types/index.js'
 
-/** What `@fastify/cors` reads of a request, and the one thing that it writes. */
+/** The parts of a request that `@fastify/cors` reads, and the one that it writes. */
 interface CorsRequest {
   readonly raw: FastifyRequest['raw']
   readonly headers: FastifyRequest['headers']
@@ -22,7 +22,7 @@ const EVERYONE = Object.freeze({ origin: '*', credentials: false })
 /**
  * Writes the CORS headers of an allowed Origin, and answers its preflights.
  *
- * @returns whether the request has its answer by now
+ * @returns whether the request has been answered
  */
 export type CorsAnswer = (request: FastifyRequest, reply: FastifyReply) => boolean
 
@@ -37,28 +37,28 @@ export function createCors (settings: Settings, policy: Policy, overrides: Route
     if (origin === undefined || access === 'none') return false
     const route = overrides.corsOf(request)
     if (route === false) return false
-    // Credentials for every origin there is would hand them to every site there is; browsers refuse the pair as well.
+    // "*" never goes with credentials: every site would get them. Browsers refuse the pair as well.
     const allowed = access === 'any' ? EVERYONE : { origin, credentials: true }
     const config = { cors: route === undefined ? allowed : { ...route, ...allowed } }
     const asked = { raw, headers, routeOptions: { config }, corsPreflightEnabled: false }
     writeHeaders(asked, reply)
-    // `@fastify/cors` takes every OPTIONS for a preflight; a bare one is the app's own.
+    // `@fastify/cors` treats every OPTIONS as a preflight. One without preflight headers belongs to the app.
     if (preflightContinue || !asked.corsPreflightEnabled || !isPreflight(raw)) return false
     hangUpAfter(request, reply)
-    // Some browsers wait for a body without the length, even of a 204.
+    // Without a length some browsers wait for a body, even after a 204.
     reply.code(optionsSuccessStatus).header('content-length', '0').send()
     return true
   }
 }
 
 /**
- * Takes the onRequest handler of `@fastify/cors` without registering it. Registered, it would bring an `OPTIONS *` route along,
- * which would keep the app from having one, or a catch-all; and it would heed the `config.cors` of any route, which could open
- * what the policy closes. So it is asked with an object in place of the request, for allowed Origins only, and what the policy
- * says stands there as the route's own word.
+ * Takes the onRequest handler of `@fastify/cors` without registering it. If it were registered, it would add an `OPTIONS *`
+ * route, so that the app could not have one, or a catch-all. It would also obey the `config.cors` of any route, which could
+ * open what the policy closes. So it is called for allowed Origins only, with an object in place of the request, in which the
+ * policy's decision stands as the route's config.
  *
- * @returns writes the headers of an allowed Origin
- * @throws TypeError where another version of `@fastify/cors` asks the instance for more than this, or does not come back at once
+ * @returns a function that writes the headers of an allowed Origin
+ * @throws TypeError if another version of `@fastify/cors` needs more of the instance than this, or answers asynchronously
  */
 function corsHandler (options: CorsOptions): (request: CorsRequest, reply: FastifyReply) => void {
   const handlers: CorsHandler[] = []

@@ -3,20 +3,20 @@ import type { Policy } from '../policy/policy.js'
 import type { RouteOverrides } from './route-config.js'
 import type { RouteOverride, Settings, Verdict } from '../../types/index.js'
 
-/** What the server decides on a request, its route's overrides heeded. */
+/** Decides on requests, with the overrides of their routes. */
 export interface Decision {
   verdictOn (request: FastifyRequest): Verdict
-  /** @returns which checks the request's route does without, as it says itself or as a health route */
+  /** @returns the checks that the request's route turns off, by its config or as a health route */
   overrideOf (request: FastifyRequest): RouteOverride
 }
 
-/** By Node's server: an encapsulated instance has the same one as the root. */
+/** The key is Node's server: encapsulated instances share it with the root. */
 const decisions = new WeakMap<object, Decision>()
 
 /**
  * Decides by the route that the router matched, never by the text of a URL.
  *
- * @param root - the server that is decided for, so that {@link decisionOf} finds the decision again
+ * @param root - the server, by which {@link decisionOf} finds the decision again
  */
 export function createDecision (root: FastifyInstance, settings: Settings, policy: Policy, overrides: RouteOverrides): Decision {
   const healthRoutes = new Set(settings.healthRoutes)
@@ -43,8 +43,8 @@ export function createDecision (root: FastifyInstance, settings: Settings, polic
 }
 
 /**
- * @returns what the server of the request decides
- * @throws Error where the plugin is not registered on it
+ * @returns the decision of the request's server
+ * @throws Error if the plugin is not registered on that server
  */
 export function decisionOf ({ server }: FastifyRequest): Decision {
   const decision = decisions.get(server.server)

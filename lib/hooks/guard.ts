@@ -8,11 +8,11 @@ import { reportRefusal } from './report.js'
 /**
  * Refuses foreign Hosts and Origins.
  *
- * @returns what Fastify's error pipeline is to answer; `undefined` for a request that goes on
+ * @returns the error for Fastify's error pipeline; `undefined` if the request goes on
  */
 export type Guard = (request: FastifyRequest, reply: FastifyReply) => FastifyError | undefined
 
-/** @param reportOnly - tells of what it would refuse, and lets it pass */
+/** @param reportOnly - report what would be refused, and let it pass */
 export function createGuard ({ verdictOn }: Decision, reportOnly: boolean): Guard {
   return function refuseForeignRequest (request, reply) {
     const verdict = verdictOn(request)
@@ -20,7 +20,7 @@ export function createGuard ({ verdictOn }: Decision, reportOnly: boolean): Guar
     reportRefusal(request, verdict, reportOnly)
     if (reportOnly) return undefined
     hangUpAfter(request, reply)
-    // A cache that keeps answers by path alone would serve the refusal to the next person.
+    // A cache that stores answers by path would serve the refusal to the next person.
     reply.header('cache-control', 'no-store')
     return refusalError(verdict)
   }

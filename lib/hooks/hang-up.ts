@@ -1,9 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /**
- * Ends the connection of an upgrade that gets an ordinary answer. Node hands the socket of an upgrade over, and no longer
- * looks after it: without an end, such sockets would stay open as long as their pages like, and keep the server from
- * closing. Other requests are left alone.
+ * Ends the connection of an upgrade that gets an ordinary answer. Node gives up control of an upgrade's socket. Without this,
+ * such a socket would stay open as long as its page likes, and keep the server from closing. Other requests are left alone.
  */
 export function hangUpAfter ({ headers }: FastifyRequest, reply: FastifyReply): void {
   if (headers.upgrade === undefined) return

@@ -11,16 +11,16 @@ const FRAME_OPTIONS = 'x-frame-options'
 const NOSNIFF = 'x-content-type-options'
 const VARY = 'vary'
 
-/** The parts of a request's way that set response headers. */
+/** The hooks that set response headers. */
 export interface HeaderHooks {
-  /** First of all, so that refusals, preflights and early errors carry the headers. */
+  /** Runs first, so that refusals, preflights and early errors carry the headers. */
   setSecurityHeaders (request: FastifyRequest, reply: FastifyReply): void
   /**
-   * After the onRequest hooks of all plugins, before the handler: what @fastify/helmet sets by default gives way to the
-   * settings, in whichever order the two are registered; what the handler sets stands.
+   * Runs after the onRequest hooks of all plugins and before the handler. Our settings replace the defaults of
+   * @fastify/helmet, in whichever order the two are registered. Headers that the handler sets later stay.
    */
   settleFrames: preParsingHookHandler
-  /** Last of all: what the handler has said of Vary and of Content-Security-Policy is joined with ours. */
+  /** Runs last: merges the handler's Vary and Content-Security-Policy with ours. */
   completeHeaders: onSendHookHandler<unknown>
 }
 
@@ -50,7 +50,7 @@ export function createHeaderHooks (
     if (override !== undefined || ancestors !== undefined) settled.add(request)
   }
 
-  /** Where a hook has answered before frames were settled, or a handler has called `reply.helmet()`. */
+  /** For a hook that answered before the frame headers were settled, or a handler that called `reply.helmet()`. */
   function completeFrames (request: FastifyRequest, reply: FastifyReply): void {
     const override = overrideOf(request)
     if ((override !== undefined || ancestors !== undefined) && !settled.has(request)) settle(request, reply, override)
@@ -59,7 +59,7 @@ export function createHeaderHooks (
     if (ancestors !== undefined) reply.header(CSP, ancestors.addTo(reply.getHeader(CSP)))
   }
 
-  /** Fastify answers methods that Node does not know (HTTP/2 carries them) without any onRequest hook. */
+  /** Fastify runs no onRequest hook for methods that Node does not know. HTTP/2 can carry them. */
   function completeVary (request: FastifyRequest, reply: FastifyReply): void {
     const vary = reply.getHeader(VARY)
     if (vary === undefined && !reply.hasHeader(NOSNIFF)) setSecurityHeaders(request, reply)
@@ -97,7 +97,7 @@ function isUntouched (reply: FastifyReply, value: FrameOptions): boolean {
   return reply.getHeader(FRAME_OPTIONS) === value && !reply.raw.hasHeader(FRAME_OPTIONS)
 }
 
-/** A DENY of another plugin stands; @fastify/helmet writes it to Node's response, beneath Fastify's own headers. */
+/** A DENY of another plugin stays. @fastify/helmet writes it to Node's response, beneath Fastify's own headers. */
 function isDenied (reply: FastifyReply): boolean {
   return denies(reply.getHeader(FRAME_OPTIONS)) || denies(reply.raw.getHeader(FRAME_OPTIONS))
 }
@@ -107,13 +107,13 @@ function denies (value: number | string | readonly string[] | undefined): boolea
   return value !== undefined && /(^|,)\s*deny\s*(,|$)/i.test(String(value))
 }
 
-/** Puts our sites into the policy of another plugin, or makes one. The handler may still set its own. */
+/** Adds our sites to the policy of another plugin, or creates a policy. The handler may still set its own. */
 function nameAncestors (reply: FastifyReply, ancestors: FrameAncestorsEditor): void {
   const policy = reply.getHeader(CSP)
   changePolicy(reply, policy, ancestors.addTo(ancestors.replaceIn(policy) ?? policy))
 }
 
-/** What a route says of frames goes before the frame-ancestors that @fastify/helmet sets on all of them. */
+/** A route's own frameOptions replace the frame-ancestors that @fastify/helmet sets on all routes. */
 function overrideAncestors (reply: FastifyReply, override: FrameOptions): void {
   const policy = reply.getHeader(CSP)
   const replaced = overrideFrameAncestors(policy, override)
@@ -121,7 +121,7 @@ function overrideAncestors (reply: FastifyReply, override: FrameOptions): void {
   else if (replaced !== undefined) changePolicy(reply, policy, replaced)
 }
 
-/** Changes it where it stands: on Fastify's reply it would hide what `reply.helmet()` writes to Node's response later. */
+/** Changes the header where it was set. On Fastify's reply it would hide what `reply.helmet()` writes to Node's response later. */
 function changePolicy (reply: FastifyReply, policy: PolicyHeader, changed: string): void {
   if (policy === undefined || policy === reply.raw.getHeader(CSP)) reply.raw.setHeader(CSP, changed)
   else reply.header(CSP, changed)

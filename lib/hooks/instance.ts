@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { AlreadyRegisteredError, CorsAlreadyRegisteredError } from './errors.js'
 import { nameOf } from '../settings/table.js'
 
-/** An instance and those that it is encapsulated in, itself first, the root last. */
+/** An instance and all that it is encapsulated in: itself first, the root last. */
 export interface Lineage {
   readonly root: FastifyInstance
   readonly instances: readonly FastifyInstance[]
@@ -10,8 +10,8 @@ export interface Lineage {
 
 /**
  * An encapsulated instance inherits from its parent by its prototype (Fastify's documentation, "Encapsulation").
- * A plugin of `fastify-cli` is always encapsulated, and what is protected there has to be the whole server, its 404s
- * included: a Host that is foreign to one route is foreign to all of them.
+ * A plugin of `fastify-cli` is always encapsulated, but the whole server must be protected, 404s included: a Host that is
+ * foreign to one route is foreign to all of them.
  */
 export function lineage (fastify: FastifyInstance): Lineage {
   const instances = [fastify]
@@ -33,7 +33,7 @@ export function refuseSecondRegistration ({ root }: Lineage): void {
 }
 
 /**
- * `@fastify/cors` would crash the process where it is added a second time, with an error that says nothing of it.
+ * If `@fastify/cors` were added a second time, it would crash the process, with an error that does not say so.
  *
  * @throws FST_MLFLOW_SECURITY_CORS_ALREADY_REGISTERED
  */
@@ -47,10 +47,10 @@ export function refuseSecondCors ({ root, instances }: Lineage): void {
 }
 
 /**
- * Fastify lists the instances that plugins loaded so far are encapsulated in under a symbol of its own, and has no other way to
- * them. Without them, settings of theirs would go unseen.
+ * Fastify keeps the instances of already loaded plugins under a symbol of its own. There is no other way to find them, and
+ * without them the config of their routes would go unseen.
  *
- * @throws Error where another version of Fastify keeps the list elsewhere
+ * @throws Error if another version of Fastify keeps the list elsewhere
  */
 export function descendants (instance: FastifyInstance): FastifyInstance[] {
   const children = Object.getOwnPropertySymbols(instance).find(({ description }) => description === 'fastify.children')
@@ -60,8 +60,8 @@ export function descendants (instance: FastifyInstance): FastifyInstance[] {
 }
 
 /**
- * Whether routes have been registered already. Fastify tells that by the text of its route tree alone; a text that is not
- * the known one counts as routes, which costs time and misses nothing.
+ * Whether routes have been registered already. Only the text of Fastify's route tree tells. An unknown text counts as
+ * routes: that costs time, but misses nothing.
  */
 export function hasRoutes (root: FastifyInstance): boolean {
   return root.printRoutes() !== '(empty tree)'

@@ -2,10 +2,10 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { descendants } from './instance.js'
 
 /**
- * Express middleware answers on Node's response, beneath Fastify, whose headers and onSend hooks it never meets. Where
- * `@fastify/middie` or `@fastify/express` is loaded, on whichever instance, the headers are therefore put there as well.
+ * Express middleware answers on Node's response, so Fastify's headers and onSend hooks do not apply to it. Therefore, if
+ * `@fastify/middie` or `@fastify/express` is loaded on any instance, the headers are put on Node's response as well.
  *
- * @returns puts the headers of the reply on Node's response, on servers that have middleware
+ * @returns a function that copies the reply's headers to Node's response, on servers that have middleware
  */
 export function createHandOver (root: FastifyInstance): (reply: FastifyReply) => void {
   const findMiddleware = () => [root, ...descendants(root)].some(instance => instance.hasDecorator('use'))

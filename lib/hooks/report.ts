@@ -4,17 +4,17 @@ import { MAX_QUOTED } from '../grammar/quote.js'
 import { hostValue } from '../grammar/request-target.js'
 import type { Refusal, Refused } from '../../types/index.js'
 
-/** The diagnostics channel that is told of refusals. */
+/** The diagnostics channel for refusals. */
 export const CHANNEL = 'fastify-mlflow-security.refused'
 
 const refused = diagnosticsChannel.channel(CHANNEL)
 
 /**
- * Tells the log and the diagnostics channel of a refusal. Neither can change the
- * verdict: a logger that throws is passed over, and Node keeps a subscriber's error away from the publisher.
+ * Reports a refusal to the log and the diagnostics channel. Neither can change the verdict: an error of the logger is
+ * ignored, and Node keeps a subscriber's error away from the publisher.
  */
 export function reportRefusal (request: FastifyRequest, { check, code, statusCode, message }: Refused, reportOnly: boolean): void {
-  const { ip }: { readonly ip: string | undefined } = request // Fastify's types promise one; a client on a Unix socket has none
+  const { ip }: { readonly ip: string | undefined } = request // Fastify's types promise an address, but a client on a Unix socket has none
   const refusal: Refusal = {
     check,
     code,
@@ -29,7 +29,7 @@ export function reportRefusal (request: FastifyRequest, { check, code, statusCod
   try {
     request.log.warn(refusal, reportOnly ? `Report only, the request goes on: ${message}` : message)
   } catch {
-    // The request is refused all the same.
+    // The logger failed. The request is still refused.
   }
   if (refused.hasSubscribers) refused.publish(refusal)
 }

@@ -1,14 +1,14 @@
 /**
- * Fastify writes the headers of a web `Response` over those of the reply when all onSend hooks have run. Takes some of them
- * over beforehand, so that they can be merged.
+ * After all onSend hooks Fastify overwrites the reply's headers with those of a web `Response`. This takes some of them out
+ * of the `Response` before that, so that they can be merged.
  *
- * @param payload - what an onSend hook gets
- * @param take - gets the names, in lower case, and values of the headers that the `Response` has of `names`
+ * @param payload - the payload of an onSend hook
+ * @param take - called with the lower-case name and the value of each header in `names` that the `Response` has
  * @returns the payload without these headers
  */
 export function takeOver (payload: Response, names: readonly string[], take: (name: string, value: string) => void): Response {
   if (payload.bodyUsed || !isFinal(payload) || !names.some(name => payload.headers.has(name))) return payload
-  // The headers of what fetch() has brought cannot be changed, and the caller's own are not ours to change.
+  // The headers of a fetched Response are immutable, and the caller's objects are not ours to change. So a copy is made.
   const headers = new Headers(payload.headers)
   for (const name of names) {
     const value = headers.get(name)
@@ -19,12 +19,12 @@ export function takeOver (payload: Response, names: readonly string[], take: (na
   return new Response(payload.body, { status: payload.status, statusText: payload.statusText, headers })
 }
 
-/** By its tag, as Fastify tells it: a `Response` may be undici's own. */
+/** Checked by the tag, as Fastify does: the `Response` may be undici's own class. */
 export function isResponse (payload: unknown): payload is Response {
   return typeof payload === 'object' && payload !== null && Object.prototype.toString.call(payload) === '[object Response]'
 }
 
-/** No other can be made anew; Fastify has an error for them. */
+/** Only these statuses can be constructed. For others Fastify has an error. */
 function isFinal ({ status }: Response): boolean {
   return status >= 200
 }

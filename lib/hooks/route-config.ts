@@ -6,9 +6,9 @@ import { isCorsOptions } from '../settings/resolve.js'
 import type { CorsOptions, RouteOverride } from '../../types/index.js'
 
 const ALLOWED = 'false, or an object with host: false, origin: false and frameOptions: "SAMEORIGIN", "DENY" or "NONE"'
-/** The `@fastify/cors` options that a route may have of its own: whose pages may call, and what a preflight is, the plugin decides. */
+/** The `@fastify/cors` options that a route may set. The plugin decides whose pages may call, and what a preflight is. */
 const CORS_OPTIONS = ['exposedHeaders']
-/** Those that only preflights are answered by, and a preflight goes to the route of its OPTIONS. */
+/** Options that affect only preflights. A preflight goes to the OPTIONS route, so only that may set them. */
 const PREFLIGHT_OPTIONS = [...CORS_OPTIONS, 'methods', 'allowedHeaders', 'maxAge', 'cacheControl', 'preflight']
 const ALLOWED_CORS = 'false, or an object with the @fastify/cors option exposedHeaders; on a route for OPTIONS, where preflights go, also ' +
   'methods, allowedHeaders, maxAge, cacheControl (a string) and preflight'
@@ -16,35 +16,35 @@ const ALLOWED_CORS = 'false, or an object with the @fastify/cors option exposedH
 const NONE: RouteOverride = Object.freeze({})
 const UNPROTECTED: RouteOverride = Object.freeze({ host: false, origin: false, frameOptions: 'NONE' })
 
-/** What of a route is checked. */
+/** The parts of a route that are checked. */
 type Checked = Pick<RouteOptions, 'url' | 'method' | 'config'>
 
-/** A route's own words, in the forms that the hooks need. */
+/** A route's own settings, in the form that the hooks need. */
 interface RouteSettings {
   readonly override: RouteOverride
-  /** `config.cors`; `undefined` where the route has none. */
+  /** `config.cors`; `undefined` if the route has none. */
   readonly cors: RouteCors | undefined
 }
 
-/** What a route may say of its CORS headers: none at all, or `@fastify/cors` options that open nothing. */
+/** A route's CORS settings: `false` for no headers, or `@fastify/cors` options that open nothing. */
 export type RouteCors = false | CorsOptions
 
-/** A route as onRoute showed it. */
+/** A route as an onRoute hook sees it. */
 interface Shown {
   readonly route: RouteOptions
   readonly url: string
-  /** Its config as the app gave it, and what stood in it by then. */
+  /** Its config object, and a copy of the values at that time. */
   readonly given: object
   readonly then: Words
 }
 
-/** The keys of a route's config that are this plugin's. */
+/** The keys of a route's config that this plugin reads. */
 interface Words {
   readonly mlflowSecurity?: unknown
   readonly cors?: unknown
 }
 
-/** Checks the words of a route. */
+/** Checks the settings of a route. */
 export type CheckRoute = (route: Checked) => void
 
 /** @throws FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG */
@@ -52,16 +52,16 @@ export const checkRoute: CheckRoute = ({ url, method, config }) => {
   parseRoute(url, method, config ?? {})
 }
 
-/** The same where security is disabled, and CORS is the app's own. */
+/** The same if security is disabled. CORS is then left to the app. */
 export const checkOverride: CheckRoute = ({ url, config }) => {
   parseRouteConfig(url, config ?? {})
 }
 
-/** The words of a server's routes. */
+/** The settings of a server's routes. */
 export interface RouteOverrides {
   /**
    * @returns the overrides of the route that the router matched, whatever the request's URL looks like. A route that
-   *   was registered before the plugin was never checked: where its overrides are wrong, it has none, and says so.
+   *   was registered before the plugin is checked here: if its overrides are wrong, they are logged and ignored.
    */
   of (request: FastifyRequest): RouteOverride
   /** @returns `config.cors` of that route */
@@ -69,8 +69,8 @@ export interface RouteOverrides {
 }
 
 /**
- * Checks routes while they are being registered, on instances that exist already too, and again when the server is ready:
- * a later onRoute hook may have changed them. Those that were registered before the plugin are checked on their first request.
+ * Checks routes when they are registered, on existing instances too, and again when the server is ready, because a later
+ * onRoute hook may have changed them. Routes that were registered before the plugin are checked on their first request.
  *
  * @throws FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG, from the registration of a route or from `ready()`
  */
@@ -82,7 +82,7 @@ export function watchRoutes ({ root }: Lineage, check: CheckRoute): RouteOverrid
   function watchRoute (route: RouteOptions): void {
     check(route)
     const given = route.config ?? {}
-    // From here on, onRoute hooks change this copy, which Fastify takes over; who changes the given one comes too late.
+    // From here on, onRoute hooks change this copy, which Fastify uses. Changes of the original object come too late.
     route.config = { ...given }
     note(given)
     shown.push({ route, url: route.url, given, then: wordsOf(given) })
@@ -99,7 +99,7 @@ export function watchRoutes ({ root }: Lineage, check: CheckRoute): RouteOverrid
     done()
   })
 
-  // Fastify builds `routeOptions` anew whenever a request is asked for them, and most servers have no overrides.
+  // Fastify rebuilds `routeOptions` on each read, and most servers have no overrides.
   return {
     of: request => exist ? routeSettings(request).override : NONE,
     corsOf: request => exist ? routeSettings(request).cors : undefined
@@ -110,7 +110,7 @@ function wordsOf ({ mlflowSecurity, cors }: Words): Words {
   return { mlflowSecurity, cors }
 }
 
-/** Fastify copies a route's config while it registers the route: what is set there afterwards would silently do nothing. */
+/** Fastify copies a route's config when it registers the route. Later changes would silently do nothing. */
 function refuseLateChange (url: string, now: Words, then: Words): void {
   const late = now.mlflowSecurity !== then.mlflowSecurity ? 'mlflowSecurity' : now.cors !== then.cors ? 'cors' : undefined
   if (late !== undefined) throw lateRouteConfig(url, late, now[late])
@@ -143,12 +143,12 @@ function parseRoute (url: string, method: Checked['method'], config: object): Ro
   return Object.freeze({ override: parseRouteConfig(url, config), cors: parseCors(url, method, config) })
 }
 
-/** `@fastify/cors` takes an undefined option for a value. */
+/** `@fastify/cors` treats an undefined option as a value. */
 function parseCors (url: string, method: Checked['method'], { cors }: Words): RouteCors | undefined {
   if (cors === undefined || cors === false) return cors
-  // Fastify adds a HEAD route of its own to one for GET and OPTIONS, with the same config.
+  // Fastify adds a HEAD route with the same config to a route for GET and OPTIONS.
   const names = [method].flat().some(name => name === 'OPTIONS' || name === 'HEAD') ? PREFLIGHT_OPTIONS : CORS_OPTIONS
-  // A number for cacheControl would go out as it is.
+  // A number for cacheControl would be sent as it is.
   const isAllowed = isObject(cors) && Object.entries(cors).every(([key, value]) =>
     names.includes(key) && value !== undefined && !(key === 'cacheControl' && typeof value === 'number'))
   if (!isAllowed || !isCorsOptions(cors)) throw invalidRouteConfig(url, 'cors', cors, ALLOWED_CORS)

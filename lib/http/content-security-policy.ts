@@ -1,13 +1,13 @@
 import type { FrameOptions } from '../../types/index.js'
 
-/** A Content-Security-Policy header as a reply holds it. */
+/** A Content-Security-Policy value, as a reply stores it. */
 export type PolicyHeader = string | number | readonly string[] | undefined
 
 /** Puts one frame-ancestors directive into the policies of others. */
 export interface FrameAncestorsEditor {
-  /** @returns the policy with our directive in place of its own; `undefined` where it has none, or one that lets nobody frame the page */
+  /** @returns the policy with our directive in place of its own; `undefined` if it has none, or if its own is 'none' */
   replaceIn (policy: PolicyHeader): string | undefined
-  /** @returns the policy with our directive, where it has none of its own */
+  /** @returns the policy with our directive added if it has none of its own */
   addTo (policy: PolicyHeader): string
 }
 
@@ -18,14 +18,14 @@ export function createFrameAncestorsEditor (directive: string): FrameAncestorsEd
   return {
     replaceIn: remember(policy => {
       const directives = split(policy).map(frameAncestorsOf).filter(found => found !== undefined)
-      // An app that lets nobody frame a response means it, wherever it says so.
+      // If an app forbids all framing, that stands.
       return directives.length === 0 || directives.some(framesNobody) ? undefined : replaceAll(policy, directive)
     }),
     addTo: remember(policy => split(policy).some(hasFrameAncestors) ? policy : add(policy, directive))
   }
 }
 
-/** An app's policy is the same for every reply, or new for every reply where it carries a nonce: one place is enough. */
+/** An app's policy is always the same, or has a nonce and is always new. So one remembered result is enough. */
 function remember<Result> (compute: (policy: string) => Result): (policy: PolicyHeader) => Result {
   let known: { policy: string, result: Result } | undefined
   return header => {
@@ -36,9 +36,9 @@ function remember<Result> (compute: (policy: string) => Result): (policy: Policy
 }
 
 /**
- * Replaces frame-ancestors by what a route's own `frameOptions` says.
+ * Replaces frame-ancestors by a route's own `frameOptions`.
  *
- * @returns the policy, empty where nothing of it is left; `undefined` where it has no frame-ancestors
+ * @returns the policy, empty if nothing is left of it; `undefined` if it has no frame-ancestors
  */
 export function overrideFrameAncestors (header: PolicyHeader, frameOptions: FrameOptions): string | undefined {
   const policy = join(header)
@@ -54,7 +54,7 @@ function split (policy: string): string[] {
   return policy.split(',').map(single => single.trim())
 }
 
-/** Browsers heed the first directive of a name, and none after it (CSP Level 3 §2.2.1). */
+/** Browsers use the first directive of a name and ignore later ones (CSP Level 3 §2.2.1). */
 function frameAncestorsOf (policy: string): string | undefined {
   return policy.split(';').find(isFrameAncestors)
 }
@@ -67,7 +67,7 @@ function isFrameAncestors (directive: string): boolean {
   return /^\s*frame-ancestors(?=\s|$)/i.test(directive)
 }
 
-/** No source at all is nobody, too. */
+/** An empty list of sources means 'none' too. */
 function framesNobody (directive: string): boolean {
   return /^\s*frame-ancestors\s*('none')?\s*$/i.test(directive)
 }
@@ -77,7 +77,7 @@ function replaceAll (policy: string, directive: string | undefined): string {
   return split(policy).map(single => replace(single, directive)).filter(single => single !== '').join(', ')
 }
 
-/** The first directive is replaced where it stands; what comes after it by the same name goes. */
+/** The first directive is replaced in place. Later ones of the same name are removed. */
 function replace (policy: string, directive: string | undefined): string {
   const first = policy.split(';').findIndex(isFrameAncestors)
   return policy.split(';')

@@ -1,9 +1,9 @@
-/** A header as a reply holds it. */
+/** A header value, as a reply stores it. */
 export type HeaderValue = number | string | readonly string[] | undefined
 
 /**
- * @param vary - the header as it stands, if it does
- * @returns the header with Origin in it (RFC 9110 §12.5.5), so that no cache answers one site with another's answer
+ * @param vary - the present value, if there is one
+ * @returns the header with Origin in it (RFC 9110 §12.5.5), so that no cache gives one site's answer to another
  */
 export function varyByOrigin (vary: HeaderValue): string {
   const names = Array.isArray(vary) ? vary.join(', ') : String(vary ?? '')
@@ -11,7 +11,7 @@ export function varyByOrigin (vary: HeaderValue): string {
   return /(^|,)\s*(origin|\*)\s*(,|$)/i.test(names) ? names : `${names}, Origin`
 }
 
-/** @returns the names of both, each of them once; "*" where one has it, for it says more than any name */
+/** @returns the names of both, each once; "*" if one of them has it, because it includes every name */
 export function joinVary (one: HeaderValue, other: HeaderValue): string {
   const names = [...namesOf(one), ...namesOf(other)]
   if (names.includes('*')) return '*'

@@ -1,16 +1,16 @@
-/** Enough for every host and origin a server really has; few enough that a flood of made-up ones costs nothing. */
+/** Enough for all real hosts and origins of a server, and few enough that a flood of invented ones costs little. */
 const LIMIT = 1000
-/** Hostile input comes from few places over and over, or is made up and never comes again. */
+/** Hostile input repeats from few places, or is invented and never comes again. */
 const HOSTILE_LIMIT = 100
-/** Characters: a header may have sixteen thousand, a good Origin 327 (a scheme of 64, `://`, an authority of 260). */
+/** In characters. A header may have 16,000; a good Origin has at most 327 (a scheme of 64, `://`, an authority of 260). */
 const LONGEST = 330
 
 /**
- * Remembers results, at most 1,000 good and 100 hostile ones: past that it starts afresh, which costs a parse and needs
- * no bookkeeping on the way. The two are kept apart, so that a flood cannot push out the good ones.
+ * Remembers results, at most 1,000 good and 100 hostile ones. When a store is full it is emptied: that costs a parse for each
+ * value again, but needs no bookkeeping. Two stores, so that a flood cannot push out the good ones.
  *
  * @param compute - a pure function
- * @param isGood - false for results of hostile input; nothing is kept of a text longer than 330 characters
+ * @param isGood - false for results of hostile input. Results for texts of more than 330 characters are not kept
  */
 export function memoize<Result> (compute: (text: string) => Result, isGood: (result: Result) => boolean): (text: string) => Result {
   const good = new Map<string, Result>()
@@ -28,8 +28,8 @@ export function memoize<Result> (compute: (text: string) => Result, isGood: (res
 }
 
 /**
- * To V8, a piece of a header is a slice of it, and keeps all of it in memory. A piece of a text that was joined makes V8 write
- * that text out first, so that the piece keeps no more than itself and one character.
+ * To V8, a piece of a header is a slice that keeps the whole header in memory. If the text is joined with a character first, V8
+ * has to write it out, and the piece keeps only itself and that character in memory.
  */
 function copy (text: string): string {
   return ` ${text}`.slice(1)

@@ -8,7 +8,7 @@ export function isSafe (method: string | undefined): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE'
 }
 
-/** A CORS-preflight request (the Fetch standard, §4.9). */
+/** A CORS preflight (the Fetch standard, §4.9). */
 export function isPreflight ({ method, headers }: RequestHead): boolean {
   return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
 }

@@ -11,7 +11,7 @@ import { createRefusals } from './refusals.js'
 import { describeConflict, hostValue } from '../grammar/request-target.js'
 import type { Allowed, AllowedRule, CrossOrigin, HostMalformed, HostNotAllowed, RequestHead, RouteOverride, Settings, Verdict } from '../../types/index.js'
 
-/** How the client addressed the server, as far as trusted proxies tell: a Fastify request has both. */
+/** How the client addressed the server, according to trusted proxies. A Fastify request has both properties. */
 export interface Addressed {
   /** The Host header, or a trusted proxy's X-Forwarded-Host. */
   readonly host: string
@@ -22,20 +22,20 @@ export interface Addressed {
 /** What an Origin may do with answers, by CORS: nothing, read them without credentials, or all. */
 export type CorsAccess = 'none' | 'any' | 'listed'
 
-/** The settings, compiled into decisions on requests. It knows nothing of Fastify. */
+/** The settings, compiled into decisions on requests. Independent of Fastify. */
 export interface Policy {
-  /** What is worth a warning at start. */
+  /** Warnings for the start. */
   readonly warnings: readonly string[]
-  /** The wildcards of the lists, each with the name that it is right below. */
+  /** The wildcards of the lists, each with the name right above it. */
   readonly wildcards: readonly Wildcard[]
-  /** Host validation is on. */
+  /** Whether host validation is on. */
   readonly validatesHost: boolean
   /**
    * The verdict on a request. Allocates nothing for one that passes and came before. The checks, in order:
    *
    * 1. Security is disabled: every request passes.
    * 2. The Host. A request that names its host twice, and differently, is malformed. The Host must be in `allowedHosts`; behind a
-   *    trusted proxy X-Forwarded-Host must be, too, for a rebound page can write that header itself.
+   *    trusted proxy X-Forwarded-Host must be, too, because a rebound page can write that header itself.
    * 3. A method that changes nothing (GET, HEAD, OPTIONS, TRACE) passes, unless it is a preflight or asks for an upgrade.
    * 4. The route has `origin: false`: it passes.
    * 5. `corsAllowedOrigins` has `*` and the request has no Cookie: it passes, whatever its Origin.
@@ -50,29 +50,29 @@ export interface Policy {
    *      host is allowed itself (a proxy has rewritten the Host).
    * 9. Everything else is refused.
    *
-   * @param addressed - left out, the request's own Host and connection tell
-   * @param override - the checks that the request's route does without
+   * @param addressed - left out, the request's own Host and connection count
+   * @param override - the checks that the request's route turns off
    * @example policy.inspect(request.raw, request, { origin: false })
    */
   inspect (request: RequestHead, addressed?: Addressed, override?: RouteOverride): Verdict
-  /** @returns what pages of this Origin may do; `undefined`, the server's own page among them, needs no leave */
+  /** @returns what pages of this Origin may do with answers. Without an Origin no CORS header is needed */
   corsAccess (origin: string | undefined): CorsAccess
   /** `corsAllowedOrigins` has `*`. */
   readonly allowsAnyOrigin: boolean
 }
 
-/** What is known of a Host value. */
+/** The facts about a Host value. */
 interface HostFacts {
   /** `undefined`: malformed, missing or ambiguous. */
   readonly authority: Authority | undefined
   readonly allowed: boolean
-  /** No DNS answer can make this name mean another server: it was checked, or it is an address or `localhost`. */
+  /** No page can rebind this host: it is in the list, or it is an address or `localhost`. */
   readonly cannotBeRebound: boolean
-  /** Where it is not allowed: what it is told. A flood comes from few places, so that this is mostly written once. */
+  /** The refusal, if it is not allowed. A flood comes from few places, so this is usually written once. */
   readonly refusal: HostNotAllowed | HostMalformed | undefined
 }
 
-/** What is known of an Origin value: `origin` is `undefined` for `null` and what is malformed. */
+/** The facts about an Origin value. `origin` is `undefined` for `null` and for malformed values. */
 type OriginFacts =
   | { readonly listed: boolean, readonly origin: undefined, readonly refusal: undefined }
   | { readonly listed: boolean, readonly origin: Origin, readonly refusal: CrossOrigin }
@@ -186,7 +186,7 @@ function siteOf (headers: RequestHead['headers']): string | string[] | undefined
   return headers['sec-fetch-site']
 }
 
-/** Any other value, two of them, or one that nobody knows is another site's (Fetch Metadata Request Headers §2.3). */
+/** Every other value, a doubled one and an unknown one mean another site (Fetch Metadata Request Headers §2.3). */
 function isForeign (site: string | string[] | undefined): boolean {
   return site !== undefined && site !== 'same-origin' && site !== 'none'
 }

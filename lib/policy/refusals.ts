@@ -9,18 +9,18 @@ import type { NamedList } from '../settings/defaults.js'
 import { nameOf } from '../settings/table.js'
 import type { CrossOrigin, HostMalformed, HostNotAllowed, Settings } from '../../types/index.js'
 
-// MLflow's own sentences: people search for them.
+// MLflow's own sentences, because people search for them.
 const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
 const CROSS_ORIGIN = 'Cross-origin request blocked'
 
-/** A Sec-Fetch-Site header, as Node has it. */
+/** A Sec-Fetch-Site header, as Node represents it. */
 type Site = string | string[] | undefined
 
 /** The refusing verdicts, frozen: each says what came and what would allow it. */
 export interface Refusals {
   /**
-   * @param value - empty where there is none
-   * @param conflict - why the value does not count, where the request names more than one host
+   * @param value - empty if there is none
+   * @param conflict - why the value does not count, if the request names more than one host
    */
   host (header: 'Host' | 'X-Forwarded-Host', value: string, authority: Authority | undefined, conflict?: string): HostNotAllowed | HostMalformed
   foreignOrigin (value: string, origin: Origin): CrossOrigin
@@ -31,7 +31,7 @@ export interface Refusals {
    * @returns the refusal of an Origin that may be meant to be the server's own; `undefined` for any other
    */
   likelyOwn (value: string, origin: Origin, host: Authority | undefined, site: Site, https: boolean): CrossOrigin | undefined
-  /** Of `null` and what is malformed. */
+  /** The refusal of `null` and of malformed values. */
   opaqueOrigin (value: string, site: Site): CrossOrigin
   withoutOrigin (site: string): CrossOrigin
 }
@@ -39,7 +39,7 @@ export interface Refusals {
 export function createRefusals (settings: Settings, hostRules: HostRules): Refusals {
   const addHost = advice('allowedHosts', settings)
   const addOrigin = advice('corsAllowedOrigins', settings)
-  // With "*" in the list, only a request with a Cookie comes as far as a refusal.
+  // If "*" is in the list, only requests with a Cookie are refused.
   const cookie = settings.corsAllowedOrigins.includes('*')
     ? `The request has a Cookie, and "*" in ${nameOf('corsAllowedOrigins')} never goes with credentials: name the origin beside it. `
     : ''
@@ -81,7 +81,7 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
       EXEMPT_ROUTE)
   }
 
-  /** Tunnels (ngrok, Codespaces, VS Code) send a Host of their own, and the browser knows better. */
+  /** Tunnels (ngrok, Codespaces, VS Code) send their own Host. The browser knows the real one. */
   function rewrittenHost (value: string, origin: Origin): CrossOrigin {
     const entry = hostRules.entryFor(origin.authority)
     const begin = `Origin ${quote(value)} is the server's own page, says the browser (Sec-Fetch-Site "same-origin"), but`
@@ -92,7 +92,7 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
       `and that name is not allowed. ${addHost(entry)} A page that is not the server's own belongs in ${nameOf('corsAllowedOrigins')} instead.`)
   }
 
-  /** The Origin has the name of the Host, and is not the server's own page all the same. */
+  /** Why an Origin with the name of the Host is still not the server's own page. */
   function explainOwnName (origin: Origin, host: Authority, site: Site, https: boolean): string {
     if (origin.scheme === 'http' && (https || site === 'cross-site')) {
       return 'is an http page, and the server is on https: to browsers that is another site. If it is the server\'s own page, open it by https.'
@@ -113,7 +113,7 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
 const REBINDABLE = `host validation is off: name the hosts in ${nameOf('allowedHosts')} in place of "*".`
 const EXEMPT_ROUTE = 'Where other sites are meant to call this route, set config.mlflowSecurity.origin to false on it, or name it in --callback-paths of the gateway.'
 
-/** An explicit list replaces the default: who follows the advice must not lose localhost by it. */
+/** An explicit list replaces the default. People who follow the advice must not lose localhost. */
 function advice (list: NamedList, settings: Settings): (entry: string) => string {
   const isDefault = isDefaultList(list, settings[list])
   return entry => `Add ${quote(entry)} to ${nameOf(list)}.${isDefault ? ` To keep the default list as well: ${quote(`@default,${entry}`)}.` : ''}`

@@ -5,7 +5,7 @@ import { hasPort } from '../grammar/ports.js'
 import type { Ports } from '../grammar/ports.js'
 import { RangeMatcher } from './range-matcher.js'
 
-/** The hosts and ports of an allow-list, compiled into look-ups: ten thousand entries cost what ten cost. */
+/** The hosts and ports of an allow-list, compiled into look-ups. Ten thousand entries cost as much as ten. */
 export class AuthorityMatcher {
   readonly #exact = new Map<string, Ports>()
   readonly #below = new Map<string, Ports>()
@@ -24,7 +24,7 @@ export class AuthorityMatcher {
   }
 
   /**
-   * @param port - the port to decide on: 0 to 65535, or `NO_PORT` where the scheme has no default
+   * @param port - the port to decide on: 0 to 65535, or `NO_PORT` if the scheme has no default
    * @returns whether an entry allows this host on this port
    */
   allows (authority: Authority, port: number): boolean {
@@ -34,7 +34,7 @@ export class AuthorityMatcher {
       : this.#ranges[authority.kind].allows(authority.host, port)
   }
 
-  /** @returns whether the host has an entry of its own, on whichever port */
+  /** @returns whether the host has an entry of its own, on any port */
   names (authority: Authority): boolean {
     return this.#exact.has(authority.host)
   }

@@ -9,7 +9,7 @@ import type { Wildcard } from './wildcards.js'
 
 /** `frameAncestors`, compiled. */
 export interface FrameAncestors {
-  /** `frame-ancestors 'self' https://notebook.company.com`, or `undefined` where there are no entries. */
+  /** `frame-ancestors 'self' https://notebook.company.com`, or `undefined` if there are no entries. */
   readonly directive: string | undefined
   readonly wildcards: readonly Wildcard[]
 }
@@ -17,7 +17,7 @@ export interface FrameAncestors {
 /**
  * Compiles `frameAncestors` into the `frame-ancestors` directive (CSP Level 3 §6.4.2), the server's own origin first.
  *
- * @param entries - trimmed, none empty; none at all for no directive
+ * @param entries - trimmed, none empty; an empty list means no directive
  * @throws SettingProblem with the entry and its fix
  */
 export function compileFrameAncestors (entries: readonly string[]): FrameAncestors {
@@ -31,7 +31,7 @@ export function compileFrameAncestors (entries: readonly string[]): FrameAncesto
 function parseSource (entry: string): { text: string, wildcards: Wildcard[] } {
   const { scheme, pattern, port } = parseOriginEntry(entry)
   const host = formatPattern(pattern)
-  // CSP Level 3 §2.3.1: a browser passes over a source whose host has other characters.
+  // CSP Level 3 §2.3.1: a browser ignores a source whose host has other characters.
   if (/[^a-z0-9.*-]/.test(host)) throw new EntryProblem('cannot be said in a Content-Security-Policy, whose host names have no "_"')
   const wildcards = isWebScheme(scheme) ? wildcardsOf('frameAncestors', entry, pattern) : []
   return { text: `${scheme}://${host}${formatPort(scheme, port)}`, wildcards }

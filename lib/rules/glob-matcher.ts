@@ -6,13 +6,13 @@ type Glob = Extract<HostPattern, { kind: 'glob' }>
 
 interface Entry { readonly middle: readonly string[], readonly ports: Ports }
 
-/** By the length of a piece at one end of the name, and by the piece itself. */
+/** The keys are the length of a piece at one end of the name, and then the piece itself. */
 type Ends<Value> = Map<number, Map<string, Value>>
 
 /**
- * Names with inner wildcards, compiled: what stands after the last wildcard is looked up in a hash, then what stands
- * before the first, so that ten thousand patterns cost a look-up for each length that these have. Only patterns with the
- * same ends are tried one after another.
+ * Names with inner wildcards, compiled. The part after the last wildcard is looked up in a hash, then the part before the
+ * first. So ten thousand patterns cost one look-up for each length of these parts. Only patterns with the same two ends are
+ * tried one after another.
  */
 export class GlobMatcher {
   readonly #endings: Ends<Ends<Entry[]>> = new Map()
@@ -24,7 +24,7 @@ export class GlobMatcher {
 
   allows (name: string, port: number): boolean {
     for (const [length, endings] of this.#endings) {
-      const end = name.length - length // of a shorter name less than the piece is left, which is no key
+      const end = name.length - length // negative if the name is shorter; then no key matches
       const beginnings = endings.get(name.slice(end))
       if (beginnings !== undefined && allowsBetween(beginnings, name, end, port)) return true
     }
@@ -48,8 +48,8 @@ function allowsBetween (beginnings: Ends<Entry[]>, name: string, end: number, po
 }
 
 /**
- * Whether the pieces stand in the name in this order, with anything between them. The first place where a piece fits is
- * as good as any later one, so nothing is ever tried twice: `*a*a*a*a*b` cannot be made to backtrack.
+ * Whether the pieces occur in the name in this order, with anything between them. The first place where a piece fits is
+ * as good as any later one, so nothing is tried twice: `*a*a*a*a*b` never backtracks.
  */
 function hasInOrder (name: string, pieces: readonly string[], start: number, end: number): boolean {
   let from = start

@@ -55,7 +55,7 @@ export function compileHostRules (entries: readonly string[]): HostRules {
   }
 }
 
-/** A Host without a port is on the default port of a scheme that the server, behind a proxy, does not know. */
+/** A Host without a port means the scheme's default port. Behind a proxy the server does not know the scheme, so both count. */
 function allowsAuthority (matcher: AuthorityMatcher, authority: Authority): boolean {
   return authority.port === NO_PORT
     ? matcher.allows(authority, 80) || matcher.allows(authority, 443)

@@ -13,11 +13,11 @@ import type { Wildcard } from './wildcards.js'
 
 /** `corsAllowedOrigins`, compiled. */
 export interface OriginRules {
-  /** `*` is in the list: every Origin is allowed, none with credentials. */
+  /** `*` is in the list: every Origin is allowed, without credentials. */
   readonly allowsEverything: boolean
   readonly warnings: readonly string[]
   readonly wildcards: readonly Wildcard[]
-  /** Origins that have no host and port of the ordinary form: `null`, `file://`, `app://.`. */
+  /** Origins without an ordinary host and port: `null`, `file://`, `app://.`. */
   allowsText (origin: string): boolean
   allows (origin: Origin): boolean
 }
@@ -25,7 +25,7 @@ export interface OriginRules {
 interface OriginEntry { readonly scheme: string, readonly pattern: HostPattern, readonly port: number }
 
 const LOCAL = /^localhost(:\*)?$/i
-/** Written as patterns, for most servers have them, and to parse an IPv6 address takes Node milliseconds the first time. */
+/** Already parsed, because most servers use these, and the first parse of an IPv6 address takes Node milliseconds. */
 const LOCAL_HOSTS: readonly HostPattern[] = [
   { kind: 'name', host: 'localhost' },
   { kind: 'below', parent: 'localhost' },
@@ -34,7 +34,7 @@ const LOCAL_HOSTS: readonly HostPattern[] = [
 ]
 const NAME_AND_PORT = /^[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)+(?::[0-9*]+)?$/i
 const ADDRESS_RANGE = /^((?:[0-9]{1,3}\.){3}[0-9]{1,3})\/([0-9]{1,2})$/
-/** Entries that allow one Origin by its text, and no others. */
+/** Entries that allow one Origin, by its exact text. */
 const TEXT_ONLY = /^(?:null|file:\/\/\*?|.*:\/\/\.)$/i
 /** Entries with line ends or blanks between them, as YAML and shells leave them. */
 const SEVERAL = /\s\S+:\/\//
@@ -71,7 +71,7 @@ export function compileOriginRules (entries: readonly string[]): OriginRules {
   }
 }
 
-/** @returns the Origins without an ordinary host that an entry allows, as pages of such schemes send them */
+/** @returns the Origins without an ordinary host that an entry allows, as pages with such schemes send them */
 function textsOf (entry: string): string[] {
   if (entry === 'null') return ['null']
   const [, scheme = '', rest = ''] = SCHEME_AND_REST.exec(entry.toLowerCase()) ?? []
@@ -118,7 +118,7 @@ function parseSchemeAndHost (entry: string): OriginEntry {
   if (scheme === 'ws' || scheme === 'wss') throw new EntryProblem('is of a socket, and the page that opens it has another scheme', `http${entry.slice(2)}`)
   const path = rest.search(/[/?#]/)
   if (path !== -1) throw withPath(scheme, rest, path)
-  // Two colons are the least that it has; Node compiles a large expression at its first isIPv6.
+  // An IPv6 address has at least two colons. The first isIPv6 compiles a large expression, so it is called only then.
   if (rest.indexOf(':') !== rest.lastIndexOf(':') && isIPv6(rest)) throw new EntryProblem('has an IPv6 address without brackets', `${scheme}://[${rest}]`)
   try {
     const { host, port = defaultPort(scheme) } = splitPort(rest)
@@ -142,7 +142,7 @@ function withPath (scheme: string, rest: string, path: number): EntryProblem {
   return new EntryProblem('is a range, of which origins know leading octets only', Number(digits) % 8 === 0 ? `${scheme}://${leading}.*` : undefined)
 }
 
-/** The fix of a host, as one of an origin: each of its pieces with the scheme. */
+/** Turns the fix for a host into one for an origin: the scheme is put before each of its entries. */
 function withScheme (scheme: string, problem: unknown): unknown {
   if (!(problem instanceof EntryProblem) || problem.fix === undefined) return problem
   return new EntryProblem(problem.message, problem.fix.split(',').map(host => `${scheme}://${host}`).join(','))

@@ -4,9 +4,9 @@ import type { Ports } from '../grammar/ports.js'
 const BITS = { ipv4: 32, ipv6: 128 } as const
 
 /**
- * Address ranges of one family, compiled: for each prefix length that occurs, the networks of that length stand in a hash,
- * so that ten thousand ranges cost a look-up for each length, 33 or 129 at most. (Node's block list tries one range after
- * another, and takes an IPv4 address for its IPv4-mapped IPv6 one: `::/16` would hold all of them.)
+ * Address ranges of one family, compiled. For each prefix length in use, the networks of that length are in a hash. So ten
+ * thousand ranges cost one look-up for each length, 33 or 129 at most. (Node's block list tries one range after another, and
+ * treats an IPv4 address as its IPv4-mapped IPv6 one: `::/16` would contain all of them.)
  */
 export class RangeMatcher {
   readonly #family: 'ipv4' | 'ipv6'
@@ -24,7 +24,7 @@ export class RangeMatcher {
     this.#networks.set(prefix, networks.set(key, (networks.get(key) ?? new Set()).add(port)))
   }
 
-  /** @param address - in the form in which addresses are compared */
+  /** @param address - in canonical form */
   allows (address: string, port: number): boolean {
     if (this.#networks.size === 0) return false
     const bits = addressBits(address)

@@ -3,15 +3,15 @@ import type { HostPattern } from '../grammar/host-pattern.js'
 import { nameOf } from '../settings/table.js'
 import type { OptionName } from '../settings/table.js'
 
-/** An entry whose wildcard stands for names that somebody may be able to register. */
+/** An entry whose wildcard matches names that anyone may be able to register. */
 export interface Wildcard {
   readonly option: OptionName
   readonly entry: string
-  /** The name right above the wildcard's label: `github.io` for `*.github.io`; empty where there is none. */
+  /** The name right above the wildcard's label: `github.io` for `*.github.io`. Empty if there is none. */
   readonly parent: string
 }
 
-/** @returns the entry's wildcard; none where it has none, or where nobody can register a name (RFC 6761 §6.3) */
+/** @returns the entry's wildcard; none if it has none, or if nobody can register such a name (RFC 6761 §6.3) */
 export function wildcardsOf (option: OptionName, entry: string, pattern: HostPattern): Wildcard[] {
   const parent = wildcardParent(pattern)
   return parent === undefined || parent === 'localhost' ? [] : [{ option, entry, parent }]
@@ -19,7 +19,7 @@ export function wildcardsOf (option: OptionName, entry: string, pattern: HostPat
 
 /**
  * Finds wildcards right above a public suffix: `*.com`, `*.co.uk`, `*.github.io`. The list of suffixes is large, and is loaded
- * only where there is a wildcard to ask about.
+ * only if there is a wildcard to look up.
  *
  * @returns a warning for each
  */

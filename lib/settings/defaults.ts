@@ -8,7 +8,7 @@ export const DEFAULT_LISTS: Readonly<Record<NamedList, readonly string[]>> = Obj
   corsAllowedOrigins: Object.freeze([...settingsTable.corsAllowedOrigins.default])
 })
 
-/** @returns whether the entries in force are those of the default: an entry that is added then has to keep them, by `@default` */
+/** @returns whether the default list is in force. Then advice to add an entry has to mention `@default`, which keeps the list. */
 export function isDefaultList (list: NamedList, entries: readonly string[]): boolean {
   const defaults = DEFAULT_LISTS[list]
   return entries.length === defaults.length && defaults.every((entry, i) => entries[i] === entry)

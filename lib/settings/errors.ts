@@ -8,7 +8,7 @@ import type { OptionName } from './table.js'
 export const InvalidOptionError = createError<[string]>('FST_MLFLOW_SECURITY_INVALID_OPTION', '%s', 500)
 export const UnknownOptionError = createError<[string]>('FST_MLFLOW_SECURITY_UNKNOWN_OPTION', '%s', 500)
 
-/** How messages name an option, its variable and its flag included, and what is allowed for it. */
+/** The name of an option in messages, with its variable and flag, and what is allowed for it. */
 export interface OptionDescription { readonly name: string, readonly allowed: string }
 
 function describeOption (option: OptionName): OptionDescription {
@@ -18,7 +18,7 @@ function describeOption (option: OptionName): OptionDescription {
 }
 
 /**
- * @param value - the value, or the one entry of it that is wrong
+ * @param value - the value, or its wrong entry
  * @param reason - what is wrong with it, as the predicate of a sentence
  * @param fix - what was probably meant
  */
@@ -28,8 +28,8 @@ export function invalidOption (option: OptionName | OptionDescription, value: un
 }
 
 /**
- * Runs a step that compiles settings. Rules and policy know nothing of Fastify's errors, and say what is wrong by a
- * {@link SettingProblem}.
+ * Runs a step that compiles settings. Rules and policy do not use Fastify's errors: they throw a {@link SettingProblem}, which
+ * becomes a coded error here.
  *
  * @throws FST_MLFLOW_SECURITY_INVALID_OPTION with the wrong entry and its fix
  */
@@ -51,7 +51,7 @@ export function unknownOption (option: string, meant: string | undefined): Fasti
     'Other names in capitals, as a configuration read from the environment has them, are left alone.')
 }
 
-/** @returns a value of the settings as messages show it: in printable ASCII, at most 255 characters */
+/** @returns a setting's value as messages show it: in printable ASCII, at most 255 characters */
 export function show (value: unknown): string {
   if (typeof value === 'string') return quote(value)
   return escapeNonASCII(JSON.stringify(value) ?? String(value)).slice(0, MAX_QUOTED)

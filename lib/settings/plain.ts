@@ -1,8 +1,8 @@
 import { optionNames, settingOf } from './table.js'
 
 /**
- * Whether the schema can have nothing against these settings, because each is a text, a list of texts or a switch where its
- * schema takes one. Most servers have no others, and are spared Ajv, which takes longer to load than all the rest.
+ * Whether these settings are valid by their types alone: each is a text, a list of texts or a switch, and its schema takes
+ * that. Most servers have only such settings. Then Ajv is not loaded, which takes longer than everything else.
  *
  * @param data - by option
  */
@@ -14,7 +14,7 @@ function typesOf ({ type }: { readonly type?: unknown }): unknown[] {
   return [type].flat()
 }
 
-/** @returns the type in JSON Schema's words; of other objects none that a schema has */
+/** @returns the type in JSON Schema's words; for other objects a word that no schema has */
 function plainTypeOf (value: unknown): string {
   if (Array.isArray(value)) return value.every(item => typeof item === 'string') ? 'array' : 'other'
   return typeof value === 'object' ? 'other' : typeof value

@@ -1,7 +1,7 @@
 import { EntryProblem } from '../grammar/entry-problem.js'
 import type { OptionName } from './table.js'
 
-/** What is wrong with an entry, and whose entry it is. `codedErrors` in `lib/settings/errors.ts` makes the coded error of it. */
+/** What is wrong with an entry, and of which setting. `codedErrors` in `lib/settings/errors.ts` turns it into a coded error. */
 export class SettingProblem extends EntryProblem {
   readonly option: OptionName
   readonly entry: string
@@ -16,7 +16,7 @@ export class SettingProblem extends EntryProblem {
 /**
  * @param parse - parses the entry
  * @returns what `parse` returns
- * @throws SettingProblem where the entry is wrong
+ * @throws SettingProblem if the entry is wrong
  */
 export function parseEntryOf<Result> (option: OptionName, entry: string, parse: (entry: string) => Result): Result {
   try {

@@ -9,7 +9,7 @@ import { isOptionName, optionNames, settingOf, settingsSchema, settingsTable, va
 import type { OptionName } from './table.js'
 import type { CorsOptions, FrameOptions, MlflowSecurityOptions, Settings } from '../../types/index.js'
 
-/** The settings as they were given, in the form that the schema wants. */
+/** The settings as given, in the form that the schema takes. */
 interface GivenSettings {
   allowedHosts?: string | string[]
   corsAllowedOrigins?: string | string[]
@@ -21,7 +21,7 @@ interface GivenSettings {
   cors?: CorsOptions
 }
 
-/** Options of Fastify's own `register`, which `@fastify/autoload` and `fastify start --prefix` hand over. */
+/** Options of Fastify's own `register`. `@fastify/autoload` and `fastify start --prefix` pass them on. */
 const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
 type Environment = Readonly<Record<string, string | undefined>>

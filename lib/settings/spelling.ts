@@ -3,13 +3,13 @@
  *
  * @param written - what somebody wrote
  * @param names - the names that there are
- * @returns `undefined` where none is like it
+ * @returns `undefined` if none is similar
  */
 export function findMeant<Name extends string> (written: string, names: readonly Name[]): Name | undefined {
   return names.find(name => plain(name) === plain(written))
 }
 
-/** What is left of a name without case, punctuation and plural. */
+/** @returns the name without case, punctuation and plural */
 function plain (name: string): string {
   return name.toLowerCase().replace(/[^a-z]/g, '').replace(/s$/, '')
 }

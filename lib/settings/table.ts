@@ -4,31 +4,31 @@ export type OptionName = keyof Settings
 
 export type VariableName = keyof MlflowSecurityEnvironment
 
-/** Everything that is known of a setting but its use: types, schema, flags, help, messages and the docs come from here. */
+/** The facts about a setting. Types, schema, flags, help, messages and the docs come from here. */
 export interface Setting {
-  /** What MLflow's documentation calls it. */
+  /** Its name in MLflow's documentation. */
   readonly title: string
   /** The environment variable that MLflow documents. */
   readonly variable?: VariableName
-  /** The flag of the command, for those that it takes. */
+  /** The flag of the command, if it has one. */
   readonly flag?: string
-  /** What the help page says of the flag. */
+  /** The flag's text on the help page. */
   readonly help?: string
-  /** What stands for the flag's value on the help page; a switch has none. */
+  /** The placeholder for the flag's value on the help page. A switch has none. */
   readonly value?: string
-  /** The form of the value, in JSON Schema. `resolve.ts` reads what is in the strings, and says what is allowed. */
+  /** The type of the value, in JSON Schema. `resolve.ts` parses the strings and reports wrong ones. */
   readonly schema: object
   readonly default: Settings[OptionName]
-  /** The default in words, where the value does not say it shortly. */
+  /** The default in words, if the value itself is long. */
   readonly defaultInWords?: string
-  /** What is allowed, in words, for messages. */
+  /** What is allowed, in the words of messages. */
   readonly allowed: string
 }
 
 const LIST = { type: ['string', 'array'], items: { type: 'string' } } as const
 const SWITCH = { type: ['boolean', 'string'] } as const
 
-// Tokens (RFC 9110 §5.6.2), with commas: these go into header fields as they are.
+// Tokens (RFC 9110 §5.6.2) and commas. The value goes into header fields unchanged.
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 const TOKENS = {
   type: ['string', 'array'],
@@ -134,7 +134,7 @@ export const settingsTable = {
 
 const settings: Readonly<Record<OptionName, Setting>> = settingsTable
 
-/** @returns what the table says of a setting, where it is not known which one */
+/** @returns a row of the table, typed as any setting */
 export function settingOf (option: OptionName): Setting {
   return settings[option]
 }
@@ -154,9 +154,8 @@ export function nameOf (option: OptionName): string {
 }
 
 /**
- * The JSON schema of the four documented environment variables, for `env-schema` and `@fastify/env`: an app merges
- * its `properties` into its own schema and passes the whole configuration to the plugin, which says what is wrong with a
- * value and what is allowed.
+ * The JSON schema of the four documented environment variables, for `env-schema` and `@fastify/env`. An app merges its
+ * `properties` into its own schema, and passes the whole configuration to the plugin. The plugin checks the values.
  */
 export const mlflowSecuritySchema = {
   type: 'object',

@@ -116,12 +116,12 @@ async function protectedApp (t: Test, trustProxy: boolean, answers: string[]): P
 
 async function attackersSite (t: Test, https: boolean): Promise<number> {
   const page: RequestListener = (_request, response) => { response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>attacker') }
-  const url = https ? await tlsUpstream(t, page, await certificate()) : await upstream(t, page)
+  const url = https ? await tlsUpstream(t, page, certificate()) : await upstream(t, page)
   return Number(new URL(url).port)
 }
 
 async function pem (): Promise<Record<string, string>> {
-  const { cert, key } = await certificate()
+  const { cert, key } = certificate()
   return { 'cert.pem': cert, 'key.pem': key }
 }
 

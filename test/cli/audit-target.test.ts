@@ -180,20 +180,20 @@ t.test('wrong flags and URLs are one line', async t => {
   const cases: Array<[args: string[], message: RegExp]> = [
     [[], /^audit needs a URL: audit http:\/\/mlflow\.lan:5000\. See --help\.$/],
     [[url, 'http://b'], /^audit takes one URL, and "http:\/\/b" is another one\./],
-    [['mlflow.lan:5000'], /^audit: "mlflow\.lan:5000" is no http or https URL\. Did you mean http:\/\/mlflow\.lan:5000\?$/],
-    [['ftp://mlflow.lan'], /is no http or https URL\. Write it as http:\/\/mlflow\.lan:5000\./],
-    [['http://'], /is no http or https URL/],
+    [['mlflow.lan:5000'], /^audit: "mlflow\.lan:5000" is not an http or https URL\. Did you mean http:\/\/mlflow\.lan:5000\?$/],
+    [['ftp://mlflow.lan'], /is not an http or https URL\. Write it as http:\/\/mlflow\.lan:5000\./],
+    [['http://'], /is not an http or https URL/],
     [['http://user:pw@mlflow.lan'], /^audit: the URL carries a login\. Leave it out, and give it as a header: --header 'Authorization: Basic …'\.$/],
     [['http://mlflow.lan/mlflow?x=1'], /^audit: the URL has a query\. Name the server alone: http:\/\/mlflow\.lan\/mlflow$/],
     [['http://mlflow.lan:0'], /has port 0/],
-    [['http://a_b!c.lan'], /^audit: "a_b!c\.lan" is no host that a request can name\.$/],
+    [['http://a_b!c.lan'], /^audit: "a_b!c\.lan" is not a host that a request can name\.$/],
     [[url, '--bogus'], /^Unknown flag --bogus/],
     [[url, '--upstream', 'http://a'], /^Unknown flag --upstream/],
-    [[url, '--connect', 'a b'], /^--connect: "a b" is no address to connect to\. Allowed: /],
+    [[url, '--connect', 'a b'], /^--connect: "a b" is not an address to connect to\. Allowed: /],
     [[url, '--connect', '127.0.0.1:0'], /^--connect: "127\.0\.0\.1:0"/],
     [[url, '--connect'], /^--connect needs a value: --connect ADDRESS\[:PORT\]\./],
-    [[url, '--header', 'nonsense'], /^--header: that is no header\. Write it as --header 'Authorization: Bearer …'\.$/],
-    [[url, '--header', 'A: b\r\nC: d'], /^--header: that is no header/],
+    [[url, '--header', 'nonsense'], /^--header: this is not a header\. Write it as --header 'Authorization: Bearer …'\.$/],
+    [[url, '--header', 'A: b\r\nC: d'], /^--header: this is not a header/],
     [[url, '--header', 'host: x'], /^--header: host is a header that the audit itself has to set\.$/],
     [[url, '--header', 'Sec-Fetch-Site: none'], /^--header: Sec-Fetch-Site is a header/],
     [[url, '--allowed-hosts', 'https://a'], /^allowedHosts .*is a URL/],
@@ -228,7 +228,7 @@ t.test('MLflow below a path', async t => {
 /** By https, HTTP/2 where it is asked for. */
 async function startSecure (t: Test, found: readonly Gap[], host = '127.0.0.1'): Promise<{ url: string, port: number, cert: string }> {
   let answer = protect('', found, 'https')
-  const tls = await certificate()
+  const tls = certificate()
   const server = createSecureServer({ ...tls, allowHTTP1: true }, (request, response) => {
     request.resume()
     answer(request, response)
@@ -256,7 +256,7 @@ t.test('https and HTTP/2: a certificate of its own is a note, a foreign Host too
   t.strictSame(ids(foreign, 'gap'), ['foreign-http2'])
 
   const own = { host: '' }
-  const tls = await certificate()
+  const tls = certificate()
   const plain = await tlsUpstream(t, (request, response) => { protect(own.host, [], 'https')(request, response) }, tls)
   own.host = new URL(plain).host
   const old = await findings(plain)
@@ -315,7 +315,7 @@ t.test('a login goes to nobody whose certificate is not trusted', async t => {
 })
 
 t.test('HTTP/2 that fails by itself is inconclusive', async t => {
-  const tls = await certificate()
+  const tls = certificate()
   for (const [method, answer] of [['GET', 'read'], ['POST', 'write']] as const) {
     let own = ''
     const server = createSecureServer({ ...tls, allowHTTP1: true }, (request, response) => {

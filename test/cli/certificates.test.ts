@@ -25,26 +25,25 @@ async function shown (port: number): Promise<string> {
 
 interface Files { readonly cert: string, readonly key: string }
 
-async function pair (files: Files): Promise<void> {
-  const { cert, key } = await certificate()
+function write (files: Files, { cert, key } = certificate()): void {
   writeFileSync(files.cert, cert)
   writeFileSync(files.key, key)
 }
 
-async function files (t: Test): Promise<Files> {
+function files (t: Test): Files {
   const folder = t.testdir()
   const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') }
-  await pair(files)
+  write(files)
   return files
 }
 
 const lines = ({ said }: Started, level: number): string[] => said.out.split('\n').filter(line => line.includes(`"level":${level}`))
 
 t.test('SIGHUP has certificate and key read again', async t => {
-  const { cert, key } = await files(t)
+  const { cert, key } = files(t)
   const gateway = await listening(t, ['--upstream', await echo(t), '--cert', cert, '--key', key])
   const before = await shown(gateway.port)
-  await pair({ cert, key })
+  write({ cert, key }, certificate('other'))
   t.equal(await shown(gateway.port), before)
   gateway.child.kill('SIGHUP')
   await says(gateway, /Certificate and key have been read again/)
@@ -54,10 +53,10 @@ t.test('SIGHUP has certificate and key read again', async t => {
 })
 
 t.test('a broken pair changes nothing, and is one line', async t => {
-  const { cert, key } = await files(t)
+  const { cert, key } = files(t)
   const gateway = await listening(t, ['--upstream', await echo(t), '--cert', cert, '--key', key])
   const before = await shown(gateway.port)
-  const other = await certificate()
+  const other = certificate('other')
   const breaks: Array<[how: () => void, said: RegExp]> = [
     [() => writeFileSync(key, 'no PEM'), /stay as they were: --cert and --key: this is not a certificate and its key in PEM/],
     [() => writeFileSync(key, other.key), /stay as they were: --cert and --key: .*key values mismatch/],

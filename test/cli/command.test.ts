@@ -8,6 +8,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { listening, run, says, start } from '../fixtures/programs.js'
 import { request } from '../fixtures/server.js'
 import { certificate, echo, upstream } from '../fixtures/upstream.js'
+import { until } from '../fixtures/until.js'
 
 const WITHOUT = new URL('../fixtures/without.mjs', import.meta.url).href
 const HOST = ['Host', 'localhost'] as const
@@ -25,7 +26,7 @@ t.test('a wrong flag or setting is one line on standard error, and an exit code'
     // What may be right another time is no wrong setting: systemd tries again.
     [[...up, '--port', takenPort], 1, /^fastify-mlflow-security: --port: 127\.0\.0\.1:\d+ is taken by another program\. Choose another port, or end that program\.\n$/],
     [[...up, '--port', '0', '--metrics', takenPort], 1, /^fastify-mlflow-security: --metrics: 127\.0\.0\.1:\d+ is taken by another program\.[^\n]*\n$/],
-    [[...up, '--port', '0', '--host', '192.0.2.1'], 1, /^fastify-mlflow-security: --host: 192\.0\.2\.1 is no address of this machine\. [^\n]*\n$/],
+    [[...up, '--port', '0', '--host', '192.0.2.1'], 1, /^fastify-mlflow-security: --host: 192\.0\.2\.1 is not an address of this machine\. [^\n]*\n$/],
     [[...up, '--port', '0', '--host', 'no-such-name.invalid'], 1, /^fastify-mlflow-security: --host: the name "no-such-name\.invalid" does not resolve[^\n]*\n$/]
   ] as const) {
     const { code, out, err } = await run(t, args)
@@ -41,8 +42,9 @@ t.test('check prints its verdict, and exits with 1 where it refuses', async t =>
 })
 
 t.test('it starts, says what it does in JSON lines, protects, and ends when its requests have', async t => {
+  let finish: (() => void) | undefined
   const target = await upstream(t, (request, response) => {
-    if (request.url === '/slow') setTimeout(() => response.end('slow'), 1000)
+    if (request.url === '/slow') finish = () => response.end('slow')
     else response.end(`${request.method} ${request.url}`)
   })
   const { child, port, said } = await listening(t, ['--allowed-hosts', 'localhost', '--allowed-hosts', 'a.com,b.com', '--frame-ancestors', 'https://nb'], {
@@ -58,8 +60,10 @@ t.test('it starts, says what it does in JSON lines, protects, and ends when its 
 
   const socket = connect(port, '127.0.0.1')
   socket.setEncoding('latin1').write('GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n')
-  await says({ child, said }, /\/slow/)
+  await until(() => finish !== undefined)
   child.kill('SIGTERM')
+  await says({ child, said }, /SIGTERM: running requests may finish/)
+  finish?.()
   const [answer] = await once(socket, 'data')
   t.match(answer, /^HTTP\/1\.1 200 OK[^]*slow/, 'a running request finishes')
   t.same(await once(child, 'close'), [0, null])
@@ -125,7 +129,7 @@ t.test('an error that nobody has caught ends it with 1', async t => {
 })
 
 t.test('https of its own, a report only, a static prefix, a trusted proxy', async t => {
-  const tls = await certificate()
+  const tls = certificate()
   const folder = t.testdir({ 'cert.pem': tls.cert, 'key.pem': tls.key })
   const secure = await listening(t, [
     '--upstream', await echo(t), '--cert', join(folder, 'cert.pem'), '--key', join(folder, 'key.pem'), '--upstream-ca', join(folder, 'cert.pem'),

@@ -13,7 +13,7 @@ import { ownAddresses } from '../../lib/cli/reach.js'
 import { certificate } from '../fixtures/upstream.js'
 
 t.test('a wrong flag or setting is one clear line', async t => {
-  const { cert, key } = await certificate()
+  const { cert, key } = certificate()
   const folder = t.testdir({ cert, key, text: 'no PEM' })
   const up = ['--upstream', 'http://127.0.0.1:1']
 
@@ -35,30 +35,30 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [['--'], /^No command stands behind --\. Give one: -- mlflow server\.$/],
     [['check', '--host-header', 'a', '--', 'serve'], /^"serve" does not say where the port goes: write \{port\} there/],
     [['--static-prefix', '/a', '--', 'mlflow', 'server', '--static-prefix', '/b'], /^--static-prefix: mlflow has "\/b", and the gateway "\/a"\. Leave the gateway's out\.$/],
-    [[...up, '--drain-delay', 'x'], /^--drain-delay: "x" is no number of seconds\.$/],
+    [[...up, '--drain-delay', 'x'], /^--drain-delay: "x" is not a number of seconds\.$/],
     [[...up, '--shutdown-timeout', '86401'], /^--shutdown-timeout: "86401" is too long\. Allowed: seconds, at most 86400\.$/],
-    [[...up, '--keep-alive-timeout', ''], /^--keep-alive-timeout: "" is no number of seconds\.$/],
+    [[...up, '--keep-alive-timeout', ''], /^--keep-alive-timeout: "" is not a number of seconds\.$/],
     [[...up, '--max-header-size', '4095'], /^--max-header-size: "4095" is not allowed\. Allowed: bytes, 4096 to 1048576\.$/],
     [[...up, '--max-header-size', '1048577'], /^--max-header-size: "1048577" is not allowed/],
     [[...up, '--max-header-size', '16k'], /^--max-header-size: "16k" is not allowed/],
-    [[...up, '--health-routes', 'health'], /^--health-routes: "health" is no path\. Allowed: paths that begin with a slash, below --static-prefix/],
-    [[...up, '--health-routes', '/he lth'], /^--health-routes: "\/he lth" is no path/],
+    [[...up, '--health-routes', 'health'], /^--health-routes: "health" is not a path\. Allowed: paths that begin with a slash, below --static-prefix/],
+    [[...up, '--health-routes', '/he lth'], /^--health-routes: "\/he lth" is not a path/],
     [['--upstream'], /^--upstream needs a value: --upstream URL\. See --help\.$/],
     [['--upstream', '--port', '80'], /^--upstream needs a value/],
     [[...up, '--report-only=yes'], /^--report-only takes no value, and "yes" is one\./],
     [[...up, '--port', '80', '--port', '81'], /^--port is given twice/],
-    [[...up, '--port', 'http'], /^--port: "http" is no port\. Allowed: 0 to 65535/],
-    [[...up, '--port', '65536'], /^--port: "65536" is no port/],
-    [[...up, '--log-level', 'loud'], /^--log-level: "loud" is none\. Allowed: trace, debug, info, warn, error, fatal, silent\.$/],
-    [[...up, '--upstream-timeout', '1m'], /^--upstream-timeout: "1m" is no number of seconds\.$/],
-    [[...up, '--metrics', 'x'], /^--metrics: "x" is no port/],
-    [[...up, '--metrics', 'a b:1'], /^--metrics: "a b" is no address to listen on\. Allowed: 127\.0\.0\.1, 0\.0\.0\.0, \[::1\], a name\.$/],
-    [[...up, '--host', ''], /^--host: "" is no address to listen on/],
-    [[...up, '--host', '127.0.0.1:80'], /^--host: "127\.0\.0\.1:80" is no address/],
+    [[...up, '--port', 'http'], /^--port: "http" is not a port\. Allowed: 0 to 65535/],
+    [[...up, '--port', '65536'], /^--port: "65536" is not a port/],
+    [[...up, '--log-level', 'loud'], /^--log-level: "loud" is not a level\. Allowed: trace, debug, info, warn, error, fatal, silent\.$/],
+    [[...up, '--upstream-timeout', '1m'], /^--upstream-timeout: "1m" is not a number of seconds\.$/],
+    [[...up, '--metrics', 'x'], /^--metrics: "x" is not a port/],
+    [[...up, '--metrics', 'a b:1'], /^--metrics: "a b" is not an address to listen on\. Allowed: 127\.0\.0\.1, 0\.0\.0\.0, \[::1\], a name\.$/],
+    [[...up, '--host', ''], /^--host: "" is not an address to listen on/],
+    [[...up, '--host', '127.0.0.1:80'], /^--host: "127\.0\.0\.1:80" is not an address/],
     [[...up, '--upstream-timeout', '-1'], /^--upstream-timeout needs a value/],
     [[...up, '--trust-proxy', ' '], /^--trust-proxy is empty\. It takes addresses and ranges: /],
-    [[...up, '--trust-proxy', '1'], /^--trust-proxy: "1" is no address\. It takes addresses and ranges: /],
-    [[...up, '--trust-proxy', 'loopback, 12 ,::1'], /^--trust-proxy: " 12 " is no address/],
+    [[...up, '--trust-proxy', '1'], /^--trust-proxy: "1" is not an address\. It takes addresses and ranges: /],
+    [[...up, '--trust-proxy', 'loopback, 12 ,::1'], /^--trust-proxy: " 12 " is not an address/],
     [['--upstream', 'http://127.0.0.1:0'], /^upstream.*: "http:\/\/127\.0\.0\.1:0" has port 0, on which no server can be reached\./],
     [[...up, '--static-prefix', '/a/..'], /^staticPrefix/],
     [['--upstream', 'http://localhost:5000', '--port', '5000'], /^--upstream \(MLFLOW_TRACKING_URI\): http:\/\/localhost:5000 is where this gateway itself is to listen\. Start the MLflow server on another port, and name that one, or choose another --port\.$/],

@@ -4,12 +4,12 @@ import { once } from 'node:events'
 import { closeSync, constants, createReadStream, openSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import { CLI, listening, says } from '../fixtures/programs.js'
 import { request } from '../fixtures/server.js'
 import { echo, upstream } from '../fixtures/upstream.js'
+import { until } from '../fixtures/until.js'
 import { freePort } from '../../lib/cli/child/ports.js'
 
 const HOST = ['Host', 'localhost'] as const
@@ -26,11 +26,7 @@ async function withLogTo (t: Test, log: number | 'pipe', args: readonly string[]
 
 /** Waits until a gateway answers: nobody can read where it listens. */
 async function untilItAnswers (port: number): Promise<void> {
-  for (;;) {
-    const answer = await request(port, 'GET', '/', [HOST]).catch(() => undefined)
-    if (answer?.status === 200) return
-    await wait(50)
-  }
+  await until(async () => (await request(port, 'GET', '/', [HOST]).catch(() => undefined))?.status === 200)
 }
 
 async function dropped (figures: number): Promise<number> {
@@ -86,14 +82,17 @@ t.test('a pipe that nobody reads stops nothing, and does not fill the memory', a
     socket.end('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
     await once(socket, 'close')
   }
-  while (await dropped(figures) === 0) await flood() // a mebibyte has to wait first
+  await until(async () => {
+    await flood() // a mebibyte has to wait first
+    return await dropped(figures) > 0
+  })
   const lost = await dropped(figures)
   let said = ''
   child.stdout?.setEncoding('utf8').on('data', chunk => { said += chunk })
-  while (!/lines of the log could not be written/.test(said)) {
+  await until(async () => {
     await request(port, 'GET', '/again', [HOST])
-    await wait(20)
-  }
+    return /lines of the log could not be written/.test(said)
+  })
   const lines = said.trim().split('\n').map(line => JSON.parse(line))
   const told = lines.filter(line => line.dropped !== undefined)
   t.match(told, [{ level: 40, dropped: Number, msg: /^\d+ lines of the log could not be written, and are lost$/ }])
@@ -116,19 +115,21 @@ t.test('a log that works again says what is lost', async t => {
   t.teardown(() => stream.destroy())
   let said = ''
   stream.on('data', chunk => { said += String(chunk) })
-  while (!/could not be written/.test(said)) {
+  await until(async () => {
     await request(port, 'GET', '/again', [HOST])
-    await wait(20)
-  }
+    return /could not be written/.test(said)
+  })
   const lines = said.split('\n').filter(line => line !== '').map(line => JSON.parse(line))
   t.match(lines.filter(line => line.dropped !== undefined), [{ level: 40, pid: child.pid }])
   await servesAndEnds(t, child, port)
 })
 
 t.test('each line of a request has its method and URL; a refusal is one line; who hangs up is no error', async t => {
+  let waiting = false
   const target = await upstream(t, (request, response) => {
     if (request.url === '/broken') response.destroy()
-    else if (request.url !== '/never') response.end('ok')
+    else if (request.url === '/never') waiting = true
+    else response.end('ok')
   })
   const gateway = await listening(t, ['--upstream', target])
   const { port } = gateway
@@ -137,7 +138,7 @@ t.test('each line of a request has its method and URL; a refusal is one line; wh
   await request(port, 'GET', '/broken', [HOST])
   await request(port, 'GET', `/${'x'.repeat(2000)}`, [HOST])
   const socket = connect(port, '127.0.0.1', () => { socket.write('GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n') })
-  await wait(200)
+  await until(() => waiting)
   socket.destroy()
   await says(gateway, /hung up/)
   gateway.child.kill('SIGTERM')

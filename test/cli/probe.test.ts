@@ -26,8 +26,8 @@ async function warned (t: Test, args: readonly string[]): Promise<string[]> {
 }
 
 t.test('what is wrong with the upstream is one line that names the flag and the fix', async t => {
-  const tls = await certificate()
-  const other = await certificate()
+  const tls = certificate()
+  const other = certificate('other')
   const ca = join(t.testdir({ 'other.pem': other.cert, 'own.pem': tls.cert }), 'other.pem')
   const secure = await tlsUpstream(t, (_request, response) => { response.end('ok') }, tls)
   const plain = await echo(t)

@@ -67,7 +67,7 @@ t.test('it is said at the start, where nobody has made a list of hosts', async t
     return lines.map(({ level, msg }) => `${level} ${msg}`)
   }
   t.match(await said({}, '10.0.0.1'), [/^30 People can use http:\/\/10\.0\.0\.1:8080/])
-  t.match(await said({ tls: await certificate() }, '10.0.0.1'), [/^30 People can use https:\/\/10\.0\.0\.1:8080/])
+  t.match(await said({ tls: certificate() }, '10.0.0.1'), [/^30 People can use https:\/\/10\.0\.0\.1:8080/])
   t.strictSame(await said({}, '127.0.0.1'), [])
   t.strictSame(await said({ allowedHosts: '@default,mlflow.company.com' }, '10.0.0.1'), [])
 })

@@ -10,6 +10,7 @@ import { listening, says, start } from '../fixtures/programs.js'
 import type { Started } from '../fixtures/programs.js'
 import { request } from '../fixtures/server.js'
 import { upstream } from '../fixtures/upstream.js'
+import { until } from '../fixtures/until.js'
 
 const HOST = ['Host', 'localhost'] as const
 
@@ -62,13 +63,13 @@ t.test('restarts under load fail no request', async t => {
   const clients = ['/quick', '/quick', '/quick', '/slow', '/slow', '/long'].map(path => client(port, path, load))
   for (let restart = 0; restart < 3; restart++) {
     const before = load.answers
-    while (load.answers < before + 50) await wait(10)
+    await until(() => load.answers >= before + 50)
     running.child.kill('SIGTERM')
     t.same(await once(running.child, 'close'), [0, null])
     running = await restarted(t, target, port)
   }
   const before = load.answers
-  while (load.answers < before + 20) await wait(10)
+  await until(() => load.answers >= before + 20)
   load.isOver = true
   await Promise.all(clients)
   t.strictSame(load.errors, [])
@@ -89,11 +90,16 @@ async function kept (t: Test, port: number, path: string): Promise<{ socket: Soc
 const isEnding = (started: Started): Promise<unknown> => says(started, /SIGTERM: running requests may finish/)
 
 t.test('kept connections: the next answer is the last, idle ones end after a second', async t => {
-  const gateway = await listening(t, ['--upstream', await upstream(t, answer)])
+  let slow = false
+  const target = await upstream(t, (request, response) => {
+    if (request.url === '/slow') slow = true
+    answer(request, response)
+  })
+  const gateway = await listening(t, ['--upstream', target])
   const [busy, next, idle] = [await kept(t, gateway.port, '/quick'), await kept(t, gateway.port, '/quick'), await kept(t, gateway.port, '/quick')]
   t.match(idle.said.text, /\r\nconnection: keep-alive\r\nKeep-Alive: timeout=72\r\n/i)
   busy.ask('/slow')
-  await wait(50)
+  await until(() => slow)
   const begun = Date.now()
   gateway.child.kill('SIGTERM')
   await isEnding(gateway)

@@ -77,7 +77,7 @@ async function behaves (t: Test, port: number, ca: string): Promise<void> {
 }
 
 t.test('behind nginx', async t => {
-  const { cert, key } = await certificate()
+  const { cert, key } = certificate()
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'nginx-'))
   writeFileSync(join(folder, 'cert.pem'), cert)
@@ -96,7 +96,7 @@ t.test('behind nginx', async t => {
 })
 
 t.test('behind Caddy', async t => {
-  const { cert, key } = await certificate()
+  const { cert, key } = certificate()
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'caddy-'))
   writeFileSync(join(folder, 'cert.pem'), cert)

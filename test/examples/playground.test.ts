@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
 import { ended, says, startNode } from '../fixtures/programs.js'
-import { request } from '../fixtures/server.js'
+import { parse, request } from '../fixtures/server.js'
 
 const SERVER = fileURLToPath(new URL('../../examples/playground/server.js', import.meta.url))
 
@@ -24,14 +24,34 @@ async function started (t: Test, ...flags: string[]): Promise<{ child: ChildProc
 
 const host = (port: number) => [['Host', `127.0.0.1:${port}`]] as const
 
-async function verdict (port: number, body: object): Promise<unknown> {
-  const response = await fetch(`http://127.0.0.1:${port}/verdict`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
-  return await response.json()
+async function post (port: number, path: string, body: object): Promise<{ status: number, text: string }> {
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+  return { status: response.status, text: await response.text() }
 }
 
-t.test('the playground: page, settings, verdicts, live refusals, and a clean end', async t => {
+interface Attack { readonly name: string, readonly request: { readonly method: string, readonly origin?: string } }
+interface Attacks { attacksOn (server: string, corsAllowedOrigins: string): readonly Attack[] }
+
+// A script of the page: it has no types.
+const { attacksOn }: Attacks = await import(new URL('../../examples/playground/public/attacks.js', import.meta.url).href)
+
+interface Outcome {
+  readonly sent: string
+  readonly answer: string
+  readonly verdict?: { readonly allowed: boolean, readonly rule?: string, readonly entry?: string }
+  readonly warnings: readonly string[]
+}
+
+async function tried (port: number, request: object, settings: object = {}): Promise<Outcome> {
+  const { status, text } = await post(port, '/try', { settings, request })
+  if (status !== 200) throw new Error(`${status}: ${text}`)
+  return JSON.parse(text)
+}
+
+t.test('the playground: page, settings, live refusals, and a clean end', async t => {
   const { child, port } = await started(t, '--cors-allowed-origins', 'https://a', '--cors-allowed-origins', 'https://b', '--frame-ancestors', 'https://nb')
-  for (const [file, type] of [['/', 'text/html'], ['/playground.js', 'javascript'], ['/style.css', 'text/css'], ['/icon.svg', 'image/svg']] as const) {
+  for (const [file, type] of [['/', 'text/html'], ['/playground.js', 'javascript'], ['/attacks.js', 'javascript'], ['/style.css', 'text/css'], ['/icon.svg', 'image/svg']] as const) {
     const { status, headers } = await request(port, 'GET', file, host(port))
     t.equal(status, 200, file)
     t.match(headers['content-type'], type, file)
@@ -41,14 +61,6 @@ t.test('the playground: page, settings, verdicts, live refusals, and a clean end
   const settings = await request(port, 'GET', '/settings', host(port))
   t.match(JSON.parse(settings.body), { corsAllowedOrigins: ['https://a', 'https://b'], xFrameOptions: 'SAMEORIGIN' })
 
-  t.same(await verdict(port, { method: 'POST', host: 'localhost', origin: 'https://a' }), { allowed: true, rule: 'listed-origin' })
-  t.match(await verdict(port, { method: 'GET', host: 'localhost', origin: 'https://c', upgrade: true }), { allowed: false, entry: 'https://c' })
-  t.match(await verdict(port, { method: 'OPTIONS', host: 'localhost', origin: 'https://c', preflight: true, site: 'cross-site' }), { allowed: false })
-  t.match(await verdict(port, { method: 'POST' }), { code: 'FST_MLFLOW_SECURITY_HOST_MALFORMED' })
-  t.match(await verdict(port, { method: 'POST', unknown: 1, host: 'evil.com' }), { entry: 'evil.com' })
-  t.match(await verdict(port, { method: 1, host: ['a'] }), { allowed: false })
-  t.match(await verdict(port, { method: 'POST', host: 'a'.repeat(2001) }), { statusCode: 400, code: 'FST_ERR_VALIDATION' })
-
   for (let i = 0; i < 50; i++) await request(port, 'GET', '/first', [['Host', 'evil.com']])
   t.equal((await request(port, 'GET', '/before', [['Host', 'evil.com']])).status, 403)
   const events = await new Promise<IncomingMessage>(resolve => { get({ port, path: '/refusals', host: '127.0.0.1' }, resolve) })
@@ -56,14 +68,85 @@ t.test('the playground: page, settings, verdicts, live refusals, and a clean end
   events.setEncoding('utf8').on('data', chunk => { stream += chunk }).on('error', () => {})
   t.match(events.headers, { 'content-type': 'text/event-stream', 'x-content-type-options': 'nosniff' })
   t.equal((await request(port, 'GET', '/after', [['Host', 'evil.com']])).status, 403)
-  while (!stream.includes('/after')) await once(events, 'data')
-  t.equal(stream.split('data: ').length - 1, 51, 'the last fifty of before, and the new one')
-  t.match(stream, /data: \{"check":"host".*"url":"\/before".*\n\ndata: .*"url":"\/after"/)
+  await tried(port, { method: 'GET', host: 'tried.com' })
+  while (!stream.includes('tried.com')) await once(events, 'data', { signal: AbortSignal.timeout(10_000) })
+  const urls = [...stream.matchAll(/^data: (.*)$/gm)].map(([, event = '']) => JSON.parse(event).url)
+  t.same(urls, [...Array(49).fill('/first'), '/before', '/after', '/api/2.0/mlflow/runs/create'], 'the last fifty, and the new ones')
+  t.match(stream, /"reason":"Invalid Host header - [^}]*Host \\"evil\.com\\" is not allowed\. Add \\"evil\.com\\" to allowedHosts/, 'each with its reason')
 
   t.equal((await request(port, 'HEAD', '/refusals', host(port))).status, 404, 'a HEAD request does not hang on the stream')
 
   child.kill('SIGTERM')
   t.same(await once(child, 'close'), [0, null], 'ends with an event stream open')
+})
+
+t.test('the ready-made attacks, over a socket, with the answer and the reason', async t => {
+  const { port } = await started(t)
+  const cases: Record<string, [lan: string, local: string]> = {
+    'A page on a rebound name': ['403 evil.com', '403 evil.com'],
+    "Another site's form": ['403 http://evil.com', '403 http://evil.com'],
+    // By default the pages of this machine may call each other.
+    'A neighbour on another port': ['403 http://10.0.0.5:8888', '200 listed-origin'],
+    'A sandboxed frame': ['403 no entry', '403 no entry'],
+    'A WebSocket from elsewhere': ['403 http://evil.com', '403 http://evil.com'],
+    "Another site's preflight": ['403 http://evil.com', '403 http://evil.com'],
+    "An allowed app's preflight": ['204 listed-origin', '204 listed-origin'],
+    'The own page': ['200 own-page', '200 listed-origin'],
+    'An SDK, or curl': ['200 no-origin', '200 no-origin']
+  }
+  for (const [i, server] of ['10.0.0.5:5000', 'localhost:5000'].entries()) {
+    const attacks = attacksOn(server, '@default')
+    t.same(attacks.map(({ name }) => name), Object.keys(cases))
+    for (const { name, request } of attacks) {
+      const { sent, answer, verdict } = await tried(port, request)
+      t.match(sent, `${request.method} /api/2.0/mlflow/runs/create HTTP/1.1\r\nHost: `, name)
+      const outcome = verdict?.allowed === true ? verdict.rule : verdict?.entry ?? 'no entry'
+      t.equal(`${parse(answer).status} ${outcome}`, cases[name]?.[i], `${name} at ${server}`)
+    }
+  }
+})
+
+t.test('an allowed app is one of the first allowed origin', async t => {
+  const { port } = await started(t)
+  for (const corsAllowedOrigins of ['https://app.company.com', ' @default ,https://b', 'https://*.company.com', 'http://a:*', 'localhost', '*', 'null']) {
+    const [preflight] = attacksOn('10.0.0.5', corsAllowedOrigins).filter(({ name }) => name.startsWith('An allowed'))
+    const { answer } = await tried(port, preflight?.request ?? {}, { corsAllowedOrigins })
+    t.match(parse(answer), { status: 204, headers: { 'access-control-allow-origin': corsAllowedOrigins === '*' ? '*' : preflight?.request.origin } }, corsAllowedOrigins)
+  }
+})
+
+t.test('what if the settings were others', async t => {
+  const { port } = await started(t, '--report-only')
+  const name = { method: 'GET', host: 'mlflow.company.com' }
+  t.match(await tried(port, name), { verdict: { entry: 'mlflow.company.com' }, answer: /^HTTP\/1\.1 200 / }, 'the flags of the start count')
+  t.match(await tried(port, name, { allowedHosts: '@default, mlflow.company.com' }), { verdict: { allowed: true } })
+  t.match(await tried(port, name, { disableSecurityMiddleware: true }), { verdict: { rule: 'disabled' } })
+  t.match(await tried(port, name, { xFrameOptions: 'DENY' }), { answer: /^x-frame-options: DENY\r$/m })
+  const socket = { method: 'GET', host: 'localhost:5000', origin: 'http://localhost:5000', upgrade: true }
+  t.match(await tried(port, socket), { answer: /^HTTP\/1\.1 101 [^]*\r\n\r\n$/ }, 'a socket that passes')
+
+  const any = { method: 'POST', host: 'localhost', origin: 'https://evil.com' }
+  const { verdict, warnings } = await tried(port, any, { corsAllowedOrigins: '*' })
+  t.match(verdict, { rule: 'any-origin' })
+  t.match(warnings.join(), /corsAllowedOrigins .* has "\*"/, 'with what such a server warns of')
+  t.match(await tried(port, { ...any, cookie: true }, { corsAllowedOrigins: '*' }), { verdict: { allowed: false } })
+
+  t.match(await post(port, '/check', { settings: { xFrameOptions: 'NONE' } }), { status: 200, text: /^{"warnings":\[".* is NONE without frameAncestors/ })
+  for (const path of ['/check', '/try']) {
+    t.match(await post(port, path, { settings: { allowedHosts: 'https://a' }, request: { method: 'GET' } }), {
+      status: 400, text: /"FST_MLFLOW_SECURITY_INVALID_OPTION".*https:\/\/a\\" is a URL.*Did you mean \\"a\\"\?"/
+    }, path)
+  }
+})
+
+t.test('what Node refuses, and what no request is made of', async t => {
+  const { port } = await started(t)
+  const nothing = await tried(port, { method: 'GET' })
+  t.match(nothing.answer, /^HTTP\/1\.1 400 /)
+  t.equal(nothing.verdict, undefined, 'without a Host it never comes to a verdict')
+  for (const wrong of [{ method: 'GET', host: 'a\r\nX: y' }, { method: 'GET / HTTP/1.1\r\n' }, { method: 'POST', host: 'a'.repeat(2001) }, {}]) {
+    t.match(await post(port, '/try', { settings: {}, request: wrong }), { status: 400, text: 'FST_ERR_VALIDATION' })
+  }
 })
 
 t.test('its pages may be framed as X-Frame-Options says', async t => {

@@ -29,7 +29,7 @@ async function ask (socket: Socket, path: string, headers = ''): Promise<void> {
 }
 
 t.test('over TLS connections end as without it; handshakes that never end do not keep the server', async t => {
-  const server = createTlsServer(await certificate(), answer)
+  const server = createTlsServer(certificate(), answer)
   const connections = trackConnections(server)
   const port = await listening(t, server)
   const kept = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
@@ -95,7 +95,7 @@ t.test('an answer that has begun ends, and its connection is idle from then on; 
 })
 
 t.test('HTTP/2 sessions are told to go, and end with their streams', async t => {
-  const { cert, key } = await certificate()
+  const { cert, key } = certificate()
   const server = createSecureServer({ cert, key, allowHTTP1: true }, (_request, response) => { setTimeout(() => response.end('ok'), 300) })
   const connections = trackConnections(server as unknown as Server)
   const port = await listening(t, server as unknown as Server)

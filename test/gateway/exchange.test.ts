@@ -17,6 +17,7 @@ import { addMetrics } from '../../lib/gateway/metrics.js'
 import { listen, logTo, request, send } from '../fixtures/server.js'
 import type { LogLine } from '../fixtures/server.js'
 import { gateway, recorder, upstream } from '../fixtures/upstream.js'
+import { until } from '../fixtures/until.js'
 
 const HOST = ['Host', 'localhost'] as const
 
@@ -41,10 +42,6 @@ async function prepared (
   t.teardown(() => app.close())
   await prepare(app)
   return { port: await listen(app), lines }
-}
-
-async function until (isTrue: () => boolean): Promise<void> {
-  for (let i = 0; i < 500 && !isTrue(); i++) await wait(10)
 }
 
 t.test('a request on a kept connection that the upstream has just closed is sent once more, if it may be', async t => {
@@ -233,17 +230,18 @@ t.test('aborts, broken bodies and sockets are told to the log and to the figures
   client.close()
   await once(client, 'close')
   t.match(joining.lines.find(({ url }) => url === '/ws'), { level: 30, method: 'GET', statusCode: 101 })
-  for (let i = 0; i < 100 && !/status="101"\} 1/.test(await figures()); i++) await wait(10)
-  t.match(await figures(), /status="101"\} 1/)
+  await until(async () => /status="101"\} 1/.test(await figures()))
+  t.pass('the figures count it')
 })
 
 t.test('a client that hangs up before its turn on the connection ends its request as well', async t => {
+  let asked = 0
   const closed: string[] = []
-  const target = await upstream(t, ({ url = '' }, response) => { response.on('close', () => { closed.push(url) }) })
+  const target = await upstream(t, ({ url = '' }, response) => { asked++; response.on('close', () => { closed.push(url) }) })
   const { port } = await gateway(t, { upstream: target })
   const socket = connect(port, '127.0.0.1')
   socket.write('GET /1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n')
-  await wait(150)
+  await until(() => asked === 2)
   socket.destroy()
   await until(() => closed.length === 2)
   t.same(closed.toSorted(), ['/1', '/2'])

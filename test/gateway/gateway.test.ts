@@ -241,7 +241,7 @@ t.test('redirects to the upstream lead to the gateway', async t => {
     ['a', 'a', 'a'],
     ['/base//evil.com/x/', '/base//evil.com/x/', '/evil.com/x/'],
     ['/base/\\evil.com', '/base/\\evil.com', '/evil.com'],
-    [`${target}/base//evil.com`, 'http://localhost/base//evil.com'.replace('//e', '//e'), 'http://localhost/evil.com'],
+    [`${target}/base//evil.com`, 'http://localhost/base//evil.com', 'http://localhost/evil.com'],
     [`//${host}/base/a`, 'http://localhost/base/a', 'http://localhost/a'],
     ['//evil.com/base/a', '//evil.com/base/a', '//evil.com/base/a'],
     ['/\\evil.com', '/\\evil.com', '/\\evil.com'],

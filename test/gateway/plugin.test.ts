@@ -210,7 +210,7 @@ async function askHttp2 (session: ClientHttp2Session, headers: OutgoingHttpHeade
 async function secure (
   t: Test, options: GatewayOptions
 ): Promise<{ port: number, cert: string, session: ClientHttp2Session, close (): Promise<void> }> {
-  const tls = await certificate()
+  const tls = certificate()
   const { logger } = logTo()
   const app = createGateway({ ...options, tls, fastify: { logger } })
   const port = await listen(app)

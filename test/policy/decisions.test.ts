@@ -1,16 +1,7 @@
 import t from 'tap'
 import decisions from '../fixtures/decisions.json' with { type: 'json' }
+import type { Decision } from '../fixtures/decision.js'
 import { createServer, listen, request } from '../fixtures/server.js'
-
-interface Decision {
-  readonly name: string
-  readonly method: string
-  readonly target: string
-  readonly headers: string[][]
-  readonly status: number
-  readonly has?: Record<string, string>
-  readonly hasNot?: string[]
-}
 
 const header = ([name = '', value = '']: string[]): readonly [string, string] => [name, value]
 

@@ -4,29 +4,29 @@ export type Outcome = Answer | Silence
 export interface Answer {
   readonly kind: 'answer'
   readonly status: number
-  /** By lower-case name; the values of a header that came more than once are joined by a comma. */
+  /** By lower-case name. The values of a repeated header are joined by a comma. */
   readonly headers: ReadonlyMap<string, string>
   /** At most {@link MAX_BYTES} of it. */
   readonly body: string
 }
 
 export interface Silence {
-  /** `closed`: there was a connection, and the server ended it without an answer. */
+  /** `closed`: the server ended the connection without an answer. */
   readonly kind: 'closed' | 'timeout' | 'unreachable' | 'garbled'
   readonly reason: string
 }
 
-/** No answer that matters here is longer. */
+/** Longer answers do not matter here. */
 export const MAX_BYTES = 256 * 1024
 
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: |$)/
 const HEAD_END = '\r\n\r\n'
 
 /**
- * Reads an HTTP/1 answer (RFC 9112) from what has come so far.
+ * Parses an HTTP/1 answer (RFC 9112) from the bytes so far.
  *
  * @param ended - nothing more will come
- * @returns `undefined` while the answer is not complete, and where what has come is none
+ * @returns `undefined` while the answer is incomplete, and if the bytes are not an answer
  */
 export function readAnswer (bytes: Buffer, ended: boolean): Answer | undefined {
   const end = bytes.indexOf(HEAD_END)

@@ -15,11 +15,11 @@ import { openWire } from './wire.js'
 import type { Wire } from './wire.js'
 import { UnreachableError } from './unreachable-error.js'
 
-/** A case and what came out. */
+/** A case and its result. */
 export interface Finding extends Judgement {
   readonly id: string
   readonly group: Case['group']
-  /** What should hold; of a gap or a note, what holds in its place. */
+  /** What should hold. For a gap or a note: what is true instead. */
   readonly title: string
   readonly why: string
   readonly fix: string
@@ -37,7 +37,7 @@ export interface Report {
   readonly exitCode: 0 | 1 | 2
 }
 
-/** Milliseconds for one request: MLflow can be slow to answer the first one. */
+/** The limit for one request, in milliseconds. MLflow can be slow to answer the first one. */
 const TIMEOUT = 30_000
 
 const CASES: readonly Case[] = [...peopleCases, ...hostCases, ...originCases, ...frameCases]
@@ -47,10 +47,10 @@ const CHANGED = 'plain requests are answered otherwise at the end than at the be
 const BY_HTTPS = 'By https this is no gap: a rebound page has no certificate for its name, so that the browser stops it'
 
 /**
- * Replays attacks against a running server, all of them harmless: GET, OPTIONS, and POST where MLflow only searches.
+ * Replays attacks against a running server. All are harmless: GET, OPTIONS, and POST to paths where MLflow only searches.
  *
  * @param timeout - milliseconds for one request
- * @throws FST_MLFLOW_SECURITY_UNREACHABLE where nothing is there
+ * @throws FST_MLFLOW_SECURITY_UNREACHABLE if no server is there
  */
 export async function audit (target: Target, meant: Meant, timeout = TIMEOUT): Promise<Report> {
   const wire = openWire(target, timeout)
@@ -76,7 +76,7 @@ function unreachable (target: Target, reason: string): Error {
   return new UnreachableError(`audit: ${url} cannot be asked at ${describeConnection(target)}: ${reason}. ${hint}`)
 }
 
-/** What shows that a control is served, by its name. */
+/** The test for each control, by name: was it served? */
 const SERVED: Readonly<Record<ControlName, (outcome: Outcome) => outcome is Answer>> = {
   read: isSearchResult, write: isSearchResult, page: isPage
 }
@@ -99,7 +99,7 @@ async function askCases (known: Omit<Context, 'verdicts' | 'refusals'>): Promise
 }
 
 async function askCase (one: Case, context: Context): Promise<Judgement> {
-  // A login page is a page as well: first of all MLflow has to be there.
+  // A login page is a page as well. So MLflow's own answer is looked for first.
   const needs = isSearchResult(context.controls.read) ? one.needs : 'read'
   const control = context.controls[needs]
   if (SERVED[needs](control)) return await one.ask(context, control)
@@ -114,7 +114,7 @@ function isSteady (before: Controls, after: Controls): boolean {
   return isSame(before.read, after.read) && isSame(before.write, after.write) && isSame(before.page, after.page)
 }
 
-/** A server that has begun to refuse us refuses for that reason, too. What got through got through. */
+/** If the server has begun to refuse us (a rate limit), its refusals prove nothing. What got through is still a gap. */
 function doubt (finding: Finding): Finding {
   const { id, group, verdict } = finding
   const isRefusal = verdict === (group === 'people' ? 'gap' : 'held') || (id === 'refusal-headers' && verdict === 'gap')

@@ -5,26 +5,26 @@ import type { Requests } from './requests.js'
 import type { Target } from './target.js'
 import type { Wire } from './wire.js'
 
-/** What shows that a path is served at all. */
+/** Requests that show whether a path is served at all. */
 export interface Controls {
   readonly read: Outcome
-  /** As an SDK asks it. */
+  /** Sent as an SDK sends it. */
   readonly write: Outcome
   readonly page: Outcome
 }
 
 export type ControlName = keyof Controls
 
-/** What a case knows of the server when it asks. */
+/** What a case knows about the server. */
 export interface Context {
   readonly target: Target
   readonly meant: Meant
   readonly requests: Requests
   readonly wire: Wire
   readonly controls: Controls
-  /** The verdicts of the cases before, by id. */
+  /** The verdicts of earlier cases, by id. */
   readonly verdicts: ReadonlyMap<string, Verdict>
-  /** The refusals that came for attacks whose requests are well-formed, by the id of the case. */
+  /** The refusals of well-formed attacks, by the id of the case. */
   readonly refusals: Map<string, Answer>
 }
 
@@ -36,19 +36,19 @@ export interface Case {
   readonly group: Group
   /** What should hold: "A foreign Host is refused". */
   readonly promise: string
-  /** What holds in its place where there is a gap: "A foreign Host is served". */
+  /** What is true instead if there is a gap: "A foreign Host is served". */
   readonly failure: string
-  /** What happens to people where it does not hold. */
+  /** What can happen to people if it does not hold. */
   readonly why: string
   /** What closes the gap. */
   fix (context: Pick<Context, 'target' | 'meant'>): string
-  /** The control without which nothing can be said. */
+  /** The control that this case needs. */
   readonly needs: ControlName
-  /** Without a verdict on it the audit has no result. */
+  /** If this case is inconclusive, the audit has no result. */
   readonly isRequired?: true
   /** @param control - the answer to the control, which is served */
   ask (context: Context, control: Answer): Promise<Judgement>
-  /** What a control that is not served says; left out, nothing. */
+  /** The judgement if the control is not served. Left out: none. */
   without? (control: Outcome): Judgement | undefined
 }
 

@@ -14,7 +14,7 @@ import { parseTarget } from './target.js'
 /** What `util.parseArgs` makes of the flags of `audit`. */
 type AuditValues = ReturnType<typeof parseFlags>
 
-/** The arguments of `audit`, taken apart. */
+/** The parsed arguments of `audit`. */
 export interface AuditArguments {
   readonly urls: readonly string[]
   readonly values: AuditValues
@@ -34,9 +34,9 @@ function parseFlags (args: string[]) {
 }
 
 /**
- * Audits a server and prints what came out.
+ * Audits a server and prints the report.
  *
- * @returns the exit code: 0 for no gap, 1 for gaps, 2 where something required is inconclusive
+ * @returns the exit code: 0 for no gap, 1 for gaps, 2 if a required case is inconclusive
  * @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_UNREACHABLE
  */
 export async function runAudit ({ urls, values }: AuditArguments, print: (text: string) => void): Promise<number> {

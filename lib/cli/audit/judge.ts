@@ -5,15 +5,15 @@ import type { Answer, Outcome } from './answer.js'
 /** `gap`: what the case promises does not hold. */
 export type Verdict = 'held' | 'gap' | 'inconclusive' | 'not applicable' | 'note'
 
-/** A verdict, and what it rests on in words. */
+/** A verdict and its evidence in words. */
 export interface Judgement {
   readonly verdict: Verdict
   readonly evidence: string
 }
 
-/** MLflow's own sentence, which this package begins its refusals with as well. */
+/** MLflow's own sentence. This package's refusals begin with it too. */
 const INVALID_HOST = /Invalid Host header/i
-/** Says nothing of the request itself: too early, too slow, too many. */
+/** Statuses that do not judge the request itself: too early, too slow, too many. */
 const NOT_ABOUT_THIS_REQUEST = new Set([408, 425, 429])
 const LOGIN = new Set([401, 407, 511])
 
@@ -47,7 +47,7 @@ export function isSwitch (outcome: Outcome): outcome is Answer {
 /**
  * Judges the answer to an attack.
  *
- * @param isServed - whether the answer is that of the control
+ * @param isServed - whether the answer is the control's
  * @param host - the Host that the request named
  */
 export function judgeAttack (outcome: Outcome, isServed: (outcome: Outcome) => boolean, host: string): Judgement {
@@ -58,7 +58,7 @@ export function judgeAttack (outcome: Outcome, isServed: (outcome: Outcome) => b
   if (NOT_ABOUT_THIS_REQUEST.has(status)) return { verdict: 'inconclusive', evidence: describe(outcome) }
   if (status >= 400 && status < 500) return { verdict: 'held', evidence: String(status) }
   if (status >= 300 && status < 400 && leadsAway(headers.get('location'), host)) return { verdict: 'held', evidence: describe(outcome) }
-  // Caddy answers so where no site has the name.
+  // Caddy answers so if no site has the name.
   if (status === 200 && body === '') return { verdict: 'held', evidence: '200 with nothing in it' }
   return { verdict: 'inconclusive', evidence: describe(outcome) }
 }
@@ -68,7 +68,7 @@ function leadsAway (location: string | undefined, host: string): boolean {
   return to !== undefined && to.host !== parseAuthority(host)?.host
 }
 
-/** Judges the answer to a request that people need. */
+/** Judges the answer to a request that has to pass. */
 export function judgeNeed (outcome: Outcome, isServed: (outcome: Outcome) => boolean): Judgement {
   if (outcome.kind === 'answer' && isServed(outcome)) return { verdict: 'held', evidence: String(outcome.status) }
   const isRefused = outcome.kind === 'answer' && outcome.status >= 400 && outcome.status < 500 &&
@@ -77,7 +77,7 @@ export function judgeNeed (outcome: Outcome, isServed: (outcome: Outcome) => boo
 }
 
 /**
- * The verdict on several requests of one case: one that gets through is a gap, one that nobody can judge leaves it open.
+ * The verdict on several requests of one case. One that gets through makes a gap. One that cannot be judged leaves the case open.
  *
  * @param asked - what each request carried, and how it was judged
  */
@@ -100,7 +100,7 @@ export function isInvalidHost (outcome: Outcome): outcome is Answer {
   return outcome.kind === 'answer' && outcome.status >= 400 && outcome.status < 500 && INVALID_HOST.test(outcome.body)
 }
 
-/** What came back, in a line. */
+/** The answer in one line. */
 export function describe (outcome: Outcome): string {
   if (outcome.kind !== 'answer') return outcome.reason
   const { status, headers, body } = outcome
@@ -121,7 +121,7 @@ function titleOf (page: string): string {
   return title
 }
 
-/** Two answers to the same request are the same for our purpose. */
+/** Whether two answers to the same request mean the same. */
 export function isSame (one: Outcome, other: Outcome): boolean {
   return kindOf(one) === kindOf(other)
 }
@@ -131,7 +131,7 @@ function kindOf (outcome: Outcome): string {
   return `${outcome.status} ${isSearchResult(outcome)} ${isPage(outcome)}`
 }
 
-/** Why a control that fails does, and what to do about it. */
+/** Why a control failed, and what to do about it. */
 export function explainControl (outcome: Outcome, what: string): string {
   const answered = `${what} gets ${outcome.kind === 'answer' ? describe(outcome) : `no answer: ${outcome.reason}`}`
   if (outcome.kind !== 'answer') return answered

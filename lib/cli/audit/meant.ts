@@ -9,10 +9,10 @@ import { UsageError } from '../usage-error.js'
 import type { Settings } from '../../../types/index.js'
 import type { Target } from './target.js'
 
-/** What is meant to be allowed, and so is no gap where it passes. */
+/** What is meant to be allowed. If it passes, that is not a gap. */
 export interface Meant {
   readonly settings: Settings
-  /** No list of hosts was given: the default one also means what the URL names. */
+  /** No list of hosts was given. Then the URL's own host is meant to be allowed, as well as the default list. */
   readonly hostsAreDefault: boolean
   allowsHost (text: string): boolean
   allowsOrigin (text: string): boolean
@@ -32,8 +32,8 @@ const NAMES = ['rebound.example', 'rebound.test', 'rebound.invalid', 'audit-of-f
 const MAX_LISTED = 2
 
 /**
- * @param settings - as they were given; a default list also means what the URL names
- * @throws SettingProblem, FST_MLFLOW_SECURITY_USAGE where the URL's own host is not allowed
+ * @param settings - as they were given; with a default list the URL's own host is meant to be allowed too
+ * @throws SettingProblem, FST_MLFLOW_SECURITY_USAGE if the URL's own host is not allowed
  */
 export function whatIsMeant (settings: Settings, target: Target): Meant {
   const hostRules = compileHostRules(settings.allowedHosts)
@@ -68,13 +68,13 @@ export function whatIsMeant (settings: Settings, target: Target): Meant {
   }
 }
 
-/** Origins that a check by text takes for one that is allowed. */
+/** Origins that a careless comparison of text would take for an allowed one. */
 export function lookAlikes (origin: string, foreign: string): string[] {
   const longer = origin.replace(/(:\d+)?$/, port => `.${foreign}${port}`)
   return [longer, origin.replace('://', '://not')].filter(candidate => parseOrigin(candidate) !== undefined)
 }
 
-/** The same for an entry of the list; MLflow's wildcards cross what ends a host. */
+/** The same for an entry of the list. MLflow's wildcards also match the characters that end a host. */
 export function lookAlikesOf ({ entry, sample }: Listed, foreign: string): string[] {
   const [scheme = '', below = ''] = entry.split('*.')
   const downgraded = sample.replace(/^https:/, 'http:')

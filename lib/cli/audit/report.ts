@@ -17,7 +17,7 @@ const COLUMN = 'not applicable'.length + 2
 const WIDTH = 100
 const INDENT = ' '.repeat(COLUMN)
 
-/** @returns the report as people read it: a line a case, and below a gap what it means and what closes it */
+/** @returns the report for people: a line for each case; below a gap, what it means and what closes it */
 export function inWords (report: Report): string {
   const { findings } = report
   const groups = Object.entries(GROUPS).map(([group, title]) => [
@@ -46,7 +46,7 @@ function meantInWords ({ target, meant: { settings, hostsAreDefault } }: Report)
     `frames ${frameAncestors.length > 0 ? frameAncestors.join(', ') : xFrameOptions}`
 }
 
-/** @param before - the findings above it, of which what it says may be one */
+/** @param before - the findings above it, so that nothing is said twice */
 function describe ({ verdict, title, evidence, why, fix }: Finding, before: readonly Finding[]): string {
   const label = WORDS[verdict].padEnd(COLUMN)
   const explains = verdict === 'gap' || verdict === 'note'
@@ -56,7 +56,7 @@ function describe ({ verdict, title, evidence, why, fix }: Finding, before: read
   return [label + title, ...rest.map(text => wrap(text, INDENT, `${INDENT}      `))].join('\n')
 }
 
-/** A login wall has the same to say of every case. */
+/** Behind a login wall every case has the same evidence. */
 function shorten (verdict: Verdict, evidence: string, before: readonly Finding[]): string {
   return verdict === 'inconclusive' && before.some(other => other.evidence === evidence) ? 'as above' : evidence
 }
@@ -84,7 +84,7 @@ function wrap (text: string, indent: string, hanging: string): string {
   return done + line
 }
 
-/** @returns the report as programs read it */
+/** @returns the report for programs */
 export function inJson ({ target, meant: { settings }, requests, certificateProblem, findings, exitCode }: Report): string {
   const { allowedHosts, corsAllowedOrigins, xFrameOptions, frameAncestors } = settings
   return `${JSON.stringify({

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Header, Target } from './target.js'
 
-/** A request as it goes over the wire, its header lines in this order. */
+/** A request as it is sent, with its header lines in this order. */
 export interface RawRequest {
   readonly method: 'GET' | 'OPTIONS' | 'POST'
   readonly target: string
@@ -9,7 +9,7 @@ export interface RawRequest {
   readonly body: string
 }
 
-/** What a case changes in a request; left out, it is what a script sends. */
+/** What a case changes in a request. Left out: as a script sends it. */
 export interface Changes {
   /** The Host lines. */
   readonly hosts?: readonly string[]
@@ -26,18 +26,18 @@ const READ = `/ajax-api/${API}/experiments/search`
 export interface Requests {
   /** The start page. */
   page (changes?: Changes): RawRequest
-  /** What the server's own page reads. */
+  /** A read of the server's own page. */
   read (changes?: Changes): RawRequest
-  /** A path that is read only where somebody on the way makes another one of it. */
+  /** A path that reads something only if a program on the way rewrites it. */
   get (path: string, changes?: Changes): RawRequest
-  /** A write of the server's own page, as far as the server's checks can tell: POST, and it only searches. */
+  /** A write of the server's own page, as the server's checks see it: a POST that only searches. */
   write (changes?: Changes): RawRequest
-  /** The same of an SDK. */
+  /** The same from an SDK. */
   sdkWrite (changes?: Changes): RawRequest
-  /** What a browser asks before another site's page may write. */
+  /** The preflight that a browser sends before another site's page may write. */
   preflight (origin: string): RawRequest
   socket (origin: string): RawRequest
-  /** The headers that a browser gives a request of a page of this Origin. */
+  /** The headers that a browser adds to a request from a page of this Origin. */
   pageOf (origin: string): Header[]
 }
 
@@ -69,7 +69,7 @@ export function createRequests ({ authority, base, headers: own, origin: ownOrig
     get,
     write: changes => post(READ, { max_results: 1 }, changes),
     sdkWrite: changes => post(`/api/${API}/runs/search`, { experiment_ids: ['0'], max_results: 1 }, changes),
-    // Without the login: browsers send preflights without any.
+    // Browsers send no login with a preflight.
     preflight: origin => build('OPTIONS', READ, {
       headers: [['Origin', origin], ['Access-Control-Request-Method', 'POST'], ['Access-Control-Request-Headers', 'content-type'], ...site(origin)]
     }),
@@ -84,7 +84,7 @@ export function createRequests ({ authority, base, headers: own, origin: ownOrig
   }
 }
 
-/** No cache has an answer to it, and none keeps one that anybody asks for. */
+/** A random query: no cache has an answer for it, and nobody else will ask for the one that it stores. */
 export function random (): string {
   return randomBytes(8).toString('hex')
 }

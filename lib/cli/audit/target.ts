@@ -9,28 +9,28 @@ export type Header = readonly [name: string, value: string]
 
 /** The server that is asked. */
 export interface Target {
-  /** As people write it: scheme, host and path, without a trailing slash. */
+  /** The URL as people write it: scheme, host and path, without a trailing slash. */
   readonly url: string
   readonly tls: boolean
   /** The host of the URL. */
   readonly host: Authority
-  /** The Host header of a browser there: without the default port. */
+  /** The Host header that a browser sends there: without the default port. */
   readonly authority: string
   /** The Origin of the server's own pages. */
   readonly origin: string
-  /** The path below which MLflow is, without a trailing slash; empty for the root. */
+  /** MLflow's path prefix, without a trailing slash. Empty for the root. */
   readonly base: string
-  /** Where the connections go: a name or an address without brackets. */
+  /** The name or address to connect to, without brackets. */
   readonly connect: { readonly host: string, readonly port: number }
   /** Sent with every request, a login for instance. */
   readonly headers: readonly Header[]
-  /** Whether browsers send Sec-Fetch-Site there: only where nobody on the way can change it. */
+  /** Whether browsers send Sec-Fetch-Site there: only to https and this machine. */
   readonly sendsFetchMetadata: boolean
 }
 
 const EXAMPLE = 'http://mlflow.lan:5000'
 const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*?)[ \t]*$/
-/** The audit sets these itself: they are what it asks by. */
+/** The audit sets these itself: they are what it varies. */
 const OWN_HEADERS = new Set([
   'host', 'origin', 'referer', 'connection', 'upgrade', 'content-length', 'content-type', 'transfer-encoding', 'expect', 'user-agent', 'accept-encoding',
   'x-forwarded-host', 'x_forwarded_host'
@@ -47,7 +47,7 @@ export function parseTarget (text: string, connect: string | undefined, headers:
   const url = parseUrl(text)
   const tls = url.protocol === 'https:'
   const host = parseAuthority(url.host)
-  if (host === undefined) throw new UsageError(`audit: ${quote(url.host)} is no host that a request can name.`)
+  if (host === undefined) throw new UsageError(`audit: ${quote(url.host)} is not a host that a request can name.`)
   const port = portOf(host, defaultPort(url.protocol.slice(0, -1)))
   const base = url.pathname.replace(/\/+$/, '')
   return {
@@ -66,7 +66,7 @@ export function parseTarget (text: string, connect: string | undefined, headers:
 function parseUrl (text: string): URL {
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) {
     const fix = /^[a-z0-9.-]+(:\d+)?(\/|$)/i.test(text) ? `Did you mean http://${text}?` : `Write it as ${EXAMPLE}.`
-    throw new UsageError(`audit: ${quote(text)} is no http or https URL. ${fix}`)
+    throw new UsageError(`audit: ${quote(text)} is not an http or https URL. ${fix}`)
   }
   const url = new URL(text)
   if (url.username !== '' || url.password !== '') {
@@ -80,22 +80,22 @@ function parseUrl (text: string): URL {
 function parseConnect (value: string, port: number): Target['connect'] {
   const authority = parseAuthority(isIPv6(value) ? `[${value}]` : value)
   if (authority === undefined || authority.port === 0) {
-    throw new UsageError(`--connect: ${quote(value)} is no address to connect to. Allowed: 127.0.0.1, 127.0.0.1:8080, [::1]:8080, a name.`)
+    throw new UsageError(`--connect: ${quote(value)} is not an address to connect to. Allowed: 127.0.0.1, 127.0.0.1:8080, [::1]:8080, a name.`)
   }
   return { host: authority.host, port: portOf(authority, port) }
 }
 
 function parseHeader (text: string): Header {
   const [, name = '', value = ''] = HEADER.exec(text) ?? []
-  // What it is, a password perhaps, is nothing for a log.
-  if (name === '') throw new UsageError("--header: that is no header. Write it as --header 'Authorization: Bearer …'.")
+  // The value may be a password, so the message does not show it.
+  if (name === '') throw new UsageError("--header: this is not a header. Write it as --header 'Authorization: Bearer …'.")
   if (OWN_HEADERS.has(name.toLowerCase()) || OWN_PREFIXES.test(name.toLowerCase())) {
     throw new UsageError(`--header: ${name} is a header that the audit itself has to set.`)
   }
   return [name, value]
 }
 
-/** @returns where the connections go, for people */
+/** @returns the address that is connected to, for people */
 export function describeConnection ({ connect: { host, port } }: Target): string {
   return `${formatHost({ kind: isIPv6(host) ? 'ipv6' : 'name', host, port: NO_PORT })}:${port}`
 }

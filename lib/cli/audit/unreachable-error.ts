@@ -1,4 +1,4 @@
 import { createError } from '@fastify/error'
 
-/** There is nothing that could be audited. */
+/** No server answers at the URL. */
 export const UnreachableError = createError<[string]>('FST_MLFLOW_SECURITY_UNREACHABLE', '%s', 500)

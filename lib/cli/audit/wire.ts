@@ -9,10 +9,10 @@ import type { Outcome, Silence } from './answer.js'
 import type { RawRequest } from './requests.js'
 import type { Target } from './target.js'
 
-/** What one audit may send. */
+/** The most requests of one audit. */
 export const MAX_REQUESTS = 120
 
-/** Sends requests as they are written, each on a connection of its own. */
+/** Sends requests byte for byte, each on a connection of its own. */
 export interface Wire {
   send (request: RawRequest): Promise<Outcome>
   /** The same by HTTP/2. */
@@ -20,7 +20,7 @@ export interface Wire {
   /** @returns whether the target offers HTTP/2 in the TLS handshake (ALPN) */
   speaksHttp2 (): Promise<boolean>
   readonly sent: number
-  /** Why the certificate would not be trusted, if it would not. */
+  /** Why the certificate is not trusted, if it is not. */
   readonly certificateProblem: string | undefined
 }
 
@@ -65,7 +65,7 @@ function secureConnection ({ connect, host, headers }: Target, protocol: string)
     ...connect,
     ALPNProtocols: [protocol],
     ...(isIP(host.host) === 0 ? { servername: host.host } : {}),
-    // A certificate of one's own is no reason not to ask. A login goes to nobody but whom the certificate names.
+    // A self-signed certificate does not stop the audit. But a login is sent only to a server whose certificate is trusted.
     rejectUnauthorized: headers.length > 0,
     checkServerIdentity: (_name, certificate) => checkServerIdentity(host.host, certificate)
   })
@@ -81,7 +81,7 @@ function silence (kind: Silence['kind'], reason: string): Silence {
   return { kind, reason }
 }
 
-/** Hangs up when the result is there, or when it is too late. */
+/** Closes the connection when the result is there, or after the time limit. */
 async function withinTime<Result> (socket: Socket, timeout: number, result: Promise<Result>, late: Result): Promise<Result> {
   let timer: NodeJS.Timeout | undefined
   const end = new Promise<Result>(resolve => { timer = setTimeout(() => resolve(late), timeout) })
@@ -115,7 +115,7 @@ function exchange (socket: Socket, request: RawRequest, tls: boolean): Promise<O
   })
 }
 
-/** What OpenSSL says is for programmers, and has more than one line. */
+/** OpenSSL's messages are for programmers, and have several lines. */
 function reasonOf (error: NodeJS.ErrnoException): string {
   return error.message.includes(':error:') ? String(error.code) : error.message
 }
@@ -142,7 +142,7 @@ function exchangeHttp2 (socket: Socket, request: RawRequest, target: Target): Pr
   })
 }
 
-/** The stream's end follows, and says all there is to say. */
+/** The end of the stream follows and says the rest. */
 function ignore (): void {}
 
 function headersOf ({ method, target: path, headers }: RawRequest): OutgoingHttpHeaders {

@@ -9,36 +9,36 @@ import { UnreadableQuestionError } from './errors.js'
 import { createReader } from './question.js'
 import type { Dialect, Head, Question } from './question.js'
 
-/** What {@link createAuthorizer} is started with. */
+/** The options of {@link createAuthorizer}. */
 export interface AuthorizeOptions {
   readonly dialect: Dialect
   /** Empty, or `/mlflow`. */
   readonly staticPrefix: string
-  /** Raw paths that answer whatever the Host: `/mlflow/health`. */
+  /** Raw paths that answer any Host: `/mlflow/health`. */
   readonly healthRoutes: readonly string[]
   /** The other settings of the plugin. */
   readonly security: MlflowSecurityOptions
-  /** What of Fastify's options is the log. */
+  /** Fastify's options for the log. */
   readonly log: FastifyServerOptions
 }
 
-/** Longer than an engine keeps an idle connection, Envoy's hour included: what it asks must not meet a closed one. */
+/** Longer than any engine keeps an idle connection (Envoy: an hour), so that no question meets a closed one. */
 const KEEP_ALIVE = 65 * 60 * 1000
-/** What passed the engine's limit must not fail here. */
+/** Larger than the engines' limits: what passed there must not fail here. */
 const MAX_HEADER_SIZE = 128 * 1024
 
-// The routes of this app. No health route can be written like them.
+// The routes of this app. They cannot collide with a health route.
 const ASKED = '/@asked'
 const HEALTH = '/@health'
 const RENDERER = '/@renderer'
 const UNREADABLE = '/@unreadable'
 
 /**
- * Creates the server that an engine asks before each request. It is an app with the plugin whose requests are the ones
- * asked about, so that verdicts, headers, bodies and log lines are the plugin's own.
+ * Creates the server that an engine asks before each request. It is an app with the plugin, and sees the requests that are
+ * asked about as its own. So verdicts, headers, bodies and log lines are the plugin's.
  *
  * A request that passes gets 200 with the CORS and frame headers that belong on its answer. Every refusal is 403: nginx
- * makes 500 of a 400. A preflight is answered as the plugin answers it.
+ * turns a 400 into a 500. A preflight is answered as the plugin answers it.
  */
 export function createAuthorizer (
   { dialect, staticPrefix, healthRoutes, security, log }: AuthorizeOptions
@@ -52,7 +52,7 @@ export function createAuthorizer (
     keepAliveTimeout: KEEP_ALIVE,
     return503OnClosing: false,
     http: { maxHeaderSize: MAX_HEADER_SIZE },
-    // Routing goes by what a request may do without; the hook below then puts the original request in its place.
+    // The route is chosen by the exemptions of the request. The hook below then puts the original request in place.
     rewriteUrl (raw) {
       const question = read(raw)
       questions.set(raw, question)
@@ -67,7 +67,7 @@ export function createAuthorizer (
   })
   app.register(mlflowSecurity, { ...security, healthRoutes: [...healthRoutes] })
   app.setErrorHandler(answerError)
-  // The hooks answer, after those of the plugin: no body that a header announces is waited for.
+  // These hooks answer, after the plugin's. So nothing waits for a body that a header announces.
   app.after(() => {
     app.get(ASKED, { onRequest: pass }, pass)
     app.get(HEALTH, { onRequest: pass, config: { mlflowSecurity: { host: false } } }, pass)
@@ -89,14 +89,14 @@ function pass (_request: FastifyRequest, reply: FastifyReply): void {
   reply.code(200).send()
 }
 
-/** A refusal has its line in the log already; anything else is a fault to be found, and no engine takes it for a pass. */
+/** A refusal has been logged already. Anything else is a fault to be found, and no engine takes it for a pass. */
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const { statusCode = 500 } = error
   if (statusCode >= 500) request.log.error(error)
   answerRefusal(statusCode === 400 ? Object.assign(error, { statusCode: 403 }) : error, request, reply)
 }
 
-/** Exemptions go by the path as it came: engines read `/api/..%2fhealth` as they like, and pass it on as it is. */
+/** Exemptions go by the raw path. Engines decode `/api/..%2fhealth` in their own ways, and pass it on undecoded. */
 function createRouter (staticPrefix: string, healthRoutes: readonly string[]): (head: Head) => string {
   const health = new Set(healthRoutes)
   const renderer = staticPrefix + TRACE_RENDERER

@@ -7,7 +7,7 @@ import type { AuthorizeOptions } from './app.js'
 import { DIALECTS } from './question.js'
 import type { Dialect } from './question.js'
 
-/** What `util.parseArgs` makes of the flags of `authorize`; those of the settings come from the table. */
+/** The flags of `authorize` as `util.parseArgs` returns them. Those of the settings come from the table. */
 interface AuthorizeValues {
   readonly [flag: string]: unknown
   readonly dialect?: string | undefined
@@ -40,15 +40,15 @@ function parseDialect (value: string | undefined): Dialect {
   const allowed = `Allowed: ${DIALECTS.join(', ')}; HAProxy's script speaks nginx's.`
   if (value === undefined) throw new UsageError(`authorize needs --dialect ENGINE. ${allowed}`)
   const dialect = DIALECTS.find(dialect => dialect === value.toLowerCase())
-  if (dialect === undefined) throw new UsageError(`--dialect: ${quote(value)} is none. ${allowed}`)
+  if (dialect === undefined) throw new UsageError(`--dialect: ${quote(value)} is not a dialect. ${allowed}`)
   return dialect
 }
 
-/** Named as MLflow has them, below its prefix. Raw paths are compared as they are, so there is no place for patterns and escapes. */
+/** Given as MLflow names them, served below its prefix. Raw paths are compared, so patterns and escapes are not allowed. */
 function parseHealthRoutes (lists = HEALTH_ROUTES, prefix: string): string[] {
   const routes = lists.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
   const wrong = routes.find(route => !/^(\/(?!\.+(\/|$))[A-Za-z0-9._~-]+)+$/.test(route))
   if (wrong === undefined) return routes.map(route => route.startsWith(`${prefix}/`) ? route : prefix + route)
-  throw new UsageError(`--health-routes: ${quote(wrong)} is no path that can be compared as it is. ` +
+  throw new UsageError(`--health-routes: ${quote(wrong)} is not a path that can be compared as it is. ` +
     'Allowed: /health, /api/health; without a query, escapes, patterns or a trailing slash.')
 }

@@ -18,13 +18,13 @@ const CARRIERS: Readonly<Record<Dialect, Carriers | undefined>> = {
   envoy: undefined
 }
 
-/** What the policy decides on. */
+/** The facts that the policy decides on. */
 export interface Head extends RequestHead {
   readonly method: string
   readonly url: string
 }
 
-/** The request that an engine asks about, or why it cannot be told. */
+/** The request that an engine asks about, or why it is unknown. */
 export type Question =
   | { readonly head: Head, readonly problem: undefined }
   | { readonly head: undefined, readonly problem: string }
@@ -37,10 +37,10 @@ export interface SubRequest {
   readonly rawHeaders: readonly string[]
 }
 
-/** Node drops what comes after a thousand headers, the Origin perhaps. */
+/** Node drops all headers after the thousandth. The Origin may be among them. */
 const MAX_HEADERS = 1000
 
-/** Creates the function that reads an engine's sub-requests. Only the headers of its own dialect count: a client can send the others'. */
+/** Creates the function that reads an engine's sub-requests. Only its own dialect's headers count: clients can send the others. */
 export function createReader (dialect: Dialect): (request: SubRequest) => Question {
   const carriers = CARRIERS[dialect]
   if (carriers === undefined) {
@@ -54,7 +54,7 @@ export function createReader (dialect: Dialect): (request: SubRequest) => Questi
     const { headers } = request
     const [method, host, url] = names.map(name => String(headers[name]))
     const original = originalHeaders(headers)
-    // Caddy sends the original Host as well, and both must be allowed: a private peer can write the other one.
+    // Caddy sends the original Host as well. Both must be allowed, because a private peer can write X-Forwarded-Host.
     if (dialect === 'caddy') original['x-forwarded-host'] = host
     else original.host = host
     return found(method, url, original)
@@ -73,7 +73,7 @@ function tooMany ({ rawHeaders }: SubRequest): Question | undefined {
   return rawHeaders.length >= 2 * MAX_HEADERS ? refuse(`The request has ${MAX_HEADERS} headers or more.`) : undefined
 }
 
-/** @returns what is wrong with the headers that carry the request: each has to come once, with a value */
+/** Each header that carries the request has to come once, with a value. @returns what is wrong with them */
 function describeCarriers ({ headers, rawHeaders }: SubRequest, names: readonly string[], carriers: Carriers): Question | undefined {
   let count = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -86,12 +86,12 @@ function describeCarriers ({ headers, rawHeaders }: SubRequest, names: readonly 
   return undefined
 }
 
-/** Says nothing of how the request came: TLS may end before the engine. X-Forwarded-For stays, for the log. */
+/** Leaves out X-Forwarded-Proto: TLS may end before the engine. X-Forwarded-For stays, for the log. */
 function originalHeaders (headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const original = { ...headers }
   delete original['x-forwarded-host']
   delete original['x-forwarded-proto']
-  // nginx and Traefik drop Upgrade, which is a hop's own.
+  // nginx and Traefik drop Upgrade, because it is a hop-by-hop header.
   if (original['sec-websocket-key'] !== undefined) original.upgrade ??= 'websocket'
   return original
 }

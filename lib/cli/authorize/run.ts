@@ -6,11 +6,11 @@ import { untilToldToEnd } from '../signals.js'
 import { createAuthorizer } from './app.js'
 import type { AuthorizeOptions } from './app.js'
 
-/** Questions are answered at once: after this many milliseconds only idle connections of engines are left. */
+/** In milliseconds. Questions are answered at once, so after this time only idle connections are left. */
 const SHUTDOWN = 5_000
 
 /**
- * Runs the server that engines ask until a signal ends it, without failing a question.
+ * Runs the server that engines ask, until a signal ends it. No question fails at the end.
  *
  * @returns the exit code
  * @throws FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_CANNOT_LISTEN
@@ -18,9 +18,9 @@ const SHUTDOWN = 5_000
 export async function runAuthorizer (options: AuthorizeOptions, { host, port }: ListenAddress): Promise<number> {
   const end = untilToldToEnd(isatty(0))
   const app = createAuthorizer(options)
-  const connections = trackConnections(app.server, false) // Caddy's questions ask for the client's upgrade
+  const connections = trackConnections(app.server, false) // Caddy copies the client's Upgrade into its question
   try {
-    // For localhost Fastify would start a second server, which nothing here would see.
+    // For localhost Fastify would start a second server, which this code does not follow.
     const address = host === 'localhost' ? '127.0.0.1' : host
     await app.listen({ host: address, port, listenTextResolver: address => `Answering ${options.dialect} at ${address}` })
   } catch (error) {

@@ -5,13 +5,13 @@ import { UsageError } from '../usage-error.js'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** A command that serves MLflow on a port of this machine that the gateway chooses. */
+/** A command that serves MLflow, on a local port that the gateway chooses. */
 export interface ChildCommand {
-  /** What its output is marked with: `mlflow`. */
+  /** The mark before each line of its output: `mlflow`. */
   readonly name: string
-  /** Arguments of its own that have no effect: the gateway sets them. */
+  /** Arguments that have no effect because the gateway sets them. */
   readonly overruled: readonly string[]
-  /** What it has as its `--static-prefix`. */
+  /** The value of its `--static-prefix`. */
   readonly staticPrefix: string | undefined
   /** @returns the program and its arguments */
   on (port: number): readonly [program: string, ...args: string[]]
@@ -19,10 +19,10 @@ export interface ChildCommand {
 
 const PLACE = '{port}'
 
-/** The settings that the gateway checks in the place of MLflow. */
+/** The settings that the gateway checks instead of MLflow. */
 const SETTINGS = ['--allowed-hosts', '--cors-allowed-origins', '--x-frame-options', '--disable-security-middleware']
 
-/** The options of MLflow that hand others on, with their variables, and what there decides on the address. */
+/** MLflow's options that pass options on to a server, with their variables, and the options there that set the address. */
 const HANDED_ON = [
   { option: '--gunicorn-opts', variable: 'MLFLOW_GUNICORN_OPTS', bind: /^(-b|--bind)/ },
   { option: '--uvicorn-opts', variable: 'MLFLOW_UVICORN_OPTS', bind: /^--(host|port|uds|fd)(=|$)/ },
@@ -30,11 +30,11 @@ const HANDED_ON = [
 ] as const
 
 /**
- * Understands what stands behind `--` on the command line. `mlflow server` and `mlflow ui` get their address appended: the last
- * one counts. Any other command says by `{port}` where the port goes.
+ * Parses the command behind `--`. To `mlflow server` and `mlflow ui` the address is appended; the last one counts. Any other
+ * command says by `{port}` where the port goes.
  *
  * @param environment - `process.env`
- * @throws FST_MLFLOW_SECURITY_USAGE where the gateway could be got past, or would check what MLflow checks once more
+ * @throws FST_MLFLOW_SECURITY_USAGE if people could get past the gateway, or if MLflow would check requests a second time
  */
 export function parseChild (command: readonly string[], environment: Environment): ChildCommand {
   const [program, ...args] = command
@@ -57,9 +57,9 @@ export function parseChild (command: readonly string[], environment: Environment
 }
 
 /**
- * The flags of a gateway whose server is a command of its own.
+ * Adapts the gateway's flags to a server that it starts itself.
  *
- * @throws FST_MLFLOW_SECURITY_USAGE where they say something else than the command
+ * @throws FST_MLFLOW_SECURITY_USAGE if they contradict the command
  */
 export function besideChild<Values extends { readonly upstream?: string | undefined, readonly 'static-prefix'?: string | undefined }> (
   values: Values, { staticPrefix, name }: ChildCommand
@@ -72,7 +72,7 @@ export function besideChild<Values extends { readonly upstream?: string | undefi
   return { ...values, 'static-prefix': prefix }
 }
 
-/** @returns the environment of a command: without what the gateway decides */
+/** @returns the environment for the command, without the settings that the gateway checks */
 export function childEnvironment (environment: Environment): Record<string, string | undefined> {
   const names: readonly string[] = variableNames
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !names.includes(name)))

@@ -5,12 +5,12 @@ import { createServer } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 
 const HOST = '127.0.0.1'
-/** How often a server is asked whether it answers, in milliseconds. */
+/** The pause between two attempts to reach the server, in milliseconds. */
 const ASK_AGAIN = 200
-/** How long one answer may take, in milliseconds. */
+/** The time limit of one attempt, in milliseconds. */
 const PATIENCE = 2000
 
-/** @returns a port of this machine that nobody listens on just now */
+/** @returns a port of this machine that is free now */
 export async function freePort (): Promise<number> {
   const server = createServer().listen(0, HOST)
   await once(server, 'listening')
@@ -21,7 +21,7 @@ export async function freePort (): Promise<number> {
   return address.port
 }
 
-/** @returns whether somebody listens on a port of this machine */
+/** @returns whether a program listens on a port of this machine */
 export async function isTaken (port: number): Promise<boolean> {
   const server = createServer()
   const isTaken = await once(server.listen(port, HOST), 'listening').then(() => false, () => true)
@@ -30,7 +30,7 @@ export async function isTaken (port: number): Promise<boolean> {
 }
 
 /**
- * Waits until a server on this machine answers by HTTP, whatever it says.
+ * Waits until a server on this machine answers HTTP. Any answer counts.
  *
  * @param signal - ends the wait
  * @returns whether it has answered

@@ -10,29 +10,29 @@ import { exitCodeOf } from '../signals.js'
 import { childEnvironment } from './command.js'
 import type { ChildCommand } from './command.js'
 
-/** How often a group is looked at that has been told to end, in milliseconds. */
+/** How often to look whether a process group has ended, in milliseconds. */
 const LOOK_AGAIN = 50
-/** How long a group may take to be gone once it is killed, in milliseconds. Where nobody clears it away, it never is. */
+/** How long to wait for a killed group to be gone, in milliseconds. Without an init process that reaps it, it never is. */
 const AFTER_KILL = 1000
-/** A line that never ends is passed on in pieces of this length. */
+/** Longer lines are passed on in pieces of this length. */
 const LONGEST_LINE = 1 << 16
 
-/** A command that runs, with everything that it has started. */
+/** A running command, with every process that it has started. */
 export interface Child {
-  /** The exit code; 128 and the signal's number where a signal has ended it. */
+  /** The exit code; 128 plus the signal's number if a signal has ended it. */
   readonly ended: Promise<number>
-  /** Ends it and what it has started: by SIGTERM, and by SIGKILL what is left after a time. */
+  /** Ends it and all that it has started: by SIGTERM, then by SIGKILL what is left after the time limit. */
   end (timeout: number): Promise<void>
-  /** The same at once. */
+  /** Kills all of it at once. */
   kill (): void
 }
 
 /**
- * Starts a command in a process group of its own, never through a shell: Ctrl-C on the terminal reaches the gateway alone, which
- * lets running requests finish first.
+ * Starts a command in a process group of its own, never through a shell. Ctrl-C on the terminal then reaches only the gateway,
+ * which lets running requests finish first.
  *
- * @param output - takes its lines, each with a mark
- * @throws FST_MLFLOW_SECURITY_USAGE where it cannot be started
+ * @param output - gets its lines, each with the mark
+ * @throws FST_MLFLOW_SECURITY_USAGE if it cannot be started
  */
 export async function startChild (command: ChildCommand, port: number, output: Output): Promise<Child> {
   const [program, ...args] = command.on(port)

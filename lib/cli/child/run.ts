@@ -11,9 +11,9 @@ import { freePort, isTaken, untilAnswering } from './ports.js'
 import { startChild } from './process.js'
 import type { Child } from './process.js'
 
-/** How often a port is chosen anew that somebody else has taken in between. */
+/** How often to choose another port if a program has taken the first one in between. */
 const ATTEMPTS = 5
-/** What a server has at least to end by itself, in milliseconds, however long the requests have taken. */
+/** The least time that the server gets to end by itself, in milliseconds, however long the requests have taken. */
 const GRACE = 5000
 
 /** A gateway and the server behind it. */
@@ -22,8 +22,8 @@ interface Pair { readonly running: Running, readonly child: Child, readonly port
 /**
  * Runs the gateway and the MLflow server behind it, until a signal or the end of the server ends both.
  *
- * @returns the exit code: the server's where it has ended by itself
- * @throws what `serve` and `startChild` throw
+ * @returns the exit code: the server's if it has ended by itself
+ * @throws the errors of `serve` and `startChild`
  */
 export async function runWithChild (settings: ServeOptions, command: ChildCommand, outputs: Outputs): Promise<number> {
   const end = untilToldToEnd(isatty(0))
@@ -32,7 +32,7 @@ export async function runWithChild (settings: ServeOptions, command: ChildComman
   process.once('exit', () => pair.child.kill())
   const next = async (): Promise<Ending | number> => {
     const ending = await Promise.race([end, pair.child.ended])
-    if (typeof ending === 'number') await pair.child.end(0) // what it has left behind
+    if (typeof ending === 'number') await pair.child.end(0) // and what it has left running
     return ending
   }
   let ending = await next()
@@ -66,7 +66,7 @@ async function serveWhenAnswering ({ running, child, port }: Pair, { name, stati
   running.gateway.log.info(`${name} answers`)
 }
 
-/** The requests first, and then the server that they need. */
+/** Ends the requests first, and then the server that they need. */
 async function finish (
   { drainDelay, shutdownTimeout }: ServeOptions, { running, child }: Pair, ending: Ending, outputs: Outputs
 ): Promise<number> {

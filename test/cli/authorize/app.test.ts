@@ -179,5 +179,5 @@ t.test('what flags become', async t => {
     t.throws(() => authorizeOptions({ dialect: 'nginx', 'health-routes': [route] }, {}), { code: 'FST_MLFLOW_SECURITY_USAGE', message: /^--health-routes: / }, route)
   }
   t.throws(() => authorizeOptions({}, {}), { message: 'authorize needs --dialect ENGINE. Allowed: nginx, caddy, traefik, envoy; HAProxy\'s script speaks nginx\'s.' })
-  t.throws(() => authorizeOptions({ dialect: 'apache' }, {}), { message: /^--dialect: "apache" is none\. Allowed: nginx, / })
+  t.throws(() => authorizeOptions({ dialect: 'apache' }, {}), { message: /^--dialect: "apache" is not a dialect\. Allowed: nginx, / })
 })

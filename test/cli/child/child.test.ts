@@ -8,6 +8,7 @@ import { freePort, isTaken, untilAnswering } from '../../../lib/cli/child/ports.
 import { listening, run, says, start } from '../../fixtures/programs.js'
 import type { Started } from '../../fixtures/programs.js'
 import { request } from '../../fixtures/server.js'
+import { until } from '../../fixtures/until.js'
 
 const HOST = ['Host', 'localhost'] as const
 const FAKE_MLFLOW = fileURLToPath(new URL('../../fixtures/mlflow.mjs', import.meta.url))
@@ -66,7 +67,7 @@ t.test('on SIGTERM requests finish first, then the server and all that it has st
   const helper = Number(readFileSync(file, 'utf8'))
   t.ok(isAlive(helper))
   const slow = request(gateway.port, 'GET', '/slow', [HOST])
-  await new Promise(resolve => { setTimeout(resolve, 200) })
+  await until(() => gateway.said.err.includes('asked for /slow'))
   gateway.child.kill('SIGINT')
   t.equal((await slow).status, 200)
   t.same(await once(gateway.child, 'close'), [0, null])
@@ -95,8 +96,7 @@ t.test('who presses Ctrl-C twice does not wait for it', { skip: POSIX }, async t
   gateway.child.kill('SIGINT')
   t.same(await once(gateway.child, 'close'), [130, null])
   const helper = Number(readFileSync(file, 'utf8'))
-  for (let i = 0; i < 100 && isAlive(helper); i++) await new Promise(resolve => { setTimeout(resolve, 20) })
-  t.notOk(isAlive(helper))
+  await until(() => !isAlive(helper))
 })
 
 t.test('the end of the server ends the gateway, with its code', { skip: POSIX }, async t => {
@@ -137,7 +137,7 @@ t.test('a server that never answers can be ended; any other command has {port}',
   const gateway = start(t, ['--port', '0', '--static-prefix', '/ml', '--', process.execPath, '-e', silent, '{port}'])
   await says(gateway, /Protecting/)
   const port = (): string | undefined => /^node \| port (\d+)$/m.exec(gateway.said.err)?.[1]
-  while (port() === undefined) await once(gateway.child.stderr, 'data')
+  await until(() => port() !== undefined)
   t.match(gateway.said.out, `Protecting http://127.0.0.1:${port()} at`)
   gateway.child.kill('SIGTERM')
   t.same(await once(gateway.child, 'close'), [0, null])

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { startChild } from '../../../lib/cli/child/process.js'
 import { parseChild } from '../../../lib/cli/child/command.js'
+import { until } from '../../fixtures/until.js'
 
 const POSIX = process.platform === 'win32' ? 'needs process groups' : false
 
@@ -15,7 +16,7 @@ t.test('output in whole lines, the last one too, and the exit code', { skip: POS
     const child = await startChild(parseChild(['sh', '-c', `${script} # {port}`], {}), 1, output)
     t.equal(await child.ended, code, script)
     await child.end(0)
-    for (let i = 0; i < 100 && said.length < expected.length; i++) await new Promise(resolve => { setTimeout(resolve, 20) })
+    await until(() => said.length >= expected.length)
     t.equal(said, expected, script)
   }
 })
@@ -33,7 +34,7 @@ t.test('a line that does not end is passed on in pieces; kill ends all of it', {
   let said = ''
   const output = { write (lines: string) { said += lines }, flush () {}, async finish () {}, dropped: 0 }
   const child = await startChild(parseChild(['sh', '-c', 'head -c 200000 /dev/zero | tr "\\0" x; exec sleep 60 # {port}'], {}), 1, output)
-  while (!said.includes('\n')) await new Promise(resolve => { setTimeout(resolve, 20) })
+  await until(() => said.includes('\n'))
   t.match(said, /^sh \| x{65536,}\n/)
   child.kill()
   t.equal(await child.ended, 137)
