@@ -20,6 +20,8 @@ import { gateway, recorder, upstream } from '../fixtures/upstream.js'
 
 const HOST = ['Host', 'localhost'] as const
 
+const UPGRADE = 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: k\r\n\r\n'
+
 /** A server of sockets; what it does with each is the test's. */
 async function socketServer (t: Test, onSocket: (socket: Socket) => void): Promise<string> {
   const sockets = new Set<Socket>()
@@ -276,7 +278,7 @@ t.test('a socket that is closed on one side still gets what the other side sends
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   let got = ''
   socket.setEncoding('latin1').on('data', chunk => { got += chunk })
-  socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: k\r\n\r\nearly ')
+  socket.write(`${UPGRADE}early `)
   await until(() => got.includes('101'))
   socket.end('late')
   await once(socket, 'end')
@@ -303,6 +305,55 @@ t.test('an upgrade that is never answered has a limit', async t => {
   const [, response] = await once(client, 'unexpected-response')
   t.equal(response.statusCode, 504)
   response.destroy()
+})
+
+t.test('who gives up an upgrade that waits for its answer ends it at the upstream at once', async t => {
+  const open = new Set<Socket>()
+  const target = await socketServer(t, socket => {
+    socket.once('data', () => { open.add(socket) }).on('close', () => { open.delete(socket) }).resume()
+    socket.on('end', () => { socket.destroy() })
+  })
+  const { port, lines } = await gateway(t, { upstream: target })
+  for (const [name, early, leave] of [
+    ['it ends', '', (socket: Socket) => { socket.end() }], ['it resets', '', (socket: Socket) => { socket.resetAndDestroy() }],
+    ['it ends, with data on the way', 'early', (socket: Socket) => { socket.end() }]
+  ] as const) {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(`${UPGRADE}${early}`)
+    await until(() => open.size === 1)
+    t.equal(open.size, 1, `${name}: it waits`)
+    const begun = Date.now()
+    leave(socket)
+    await until(() => open.size === 0)
+    t.ok(open.size === 0 && Date.now() - begun < 3000, `${name}: after ${Date.now() - begun} ms`)
+  }
+  t.equal(lines.filter(({ msg, statusCode }) => msg === 'the client has hung up' && statusCode === 499).length, 3)
+  t.notOk(lines.some(({ level }) => level >= 40))
+})
+
+t.test('early data that nobody takes is held back, and comes whole when there is an answer', async t => {
+  const size = 30_000_000
+  let got = 0
+  let answer = (): void => {}
+  const target = await socketServer(t, socket => {
+    socket.once('data', () => {
+      answer = () => {
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+        socket.on('data', chunk => { got += chunk.length })
+      }
+    })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.write(UPGRADE)
+  socket.write(Buffer.alloc(size))
+  await wait(300)
+  t.ok(socket.writableLength > 0, 'it waits at the client')
+  answer()
+  await until(() => got === size)
+  t.equal(got, size)
 })
 
 t.test('an upload whose client is gone before a hook has let it pass ends there, and no body reaches the upstream', async t => {
