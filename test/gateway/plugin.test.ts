@@ -116,6 +116,11 @@ t.test('exemptions are for the path as it is written', async t => {
     [{}, '/health', true], [{}, '/health?a=%20', true], [{}, '/%68ealth', false], [{}, '/health%2f..', false], [{}, '//health', false], [{}, '/health/', false],
     [{ staticPrefix: '/user/alice@example.com/proxy/absolute/5000' }, '/user/alice@example.com/proxy/absolute/5000/health', true],
     [{ staticPrefix: "/~a:b*c+(d),!$&'=;e" }, "/~a:b*c+(d),!$&'=;e/health", true], [{ staticPrefix: '/a*b' }, '/aXb/health', false],
+    [{ staticPrefix: '/user/a%40b%2A/proxy' }, '/user/a%40b%2A/proxy/health', true], [{ staticPrefix: '/user/a%40b/proxy' }, '/user/a@b/proxy/health', false],
+    [{ staticPrefix: '/user/a%40b/proxy' }, '/user/a%40b/proxy/%68ealth', false], [{ staticPrefix: '/user/a%40b/proxy' }, '/user/%61%40b/proxy/health', false],
+    [{ staticPrefix: '/user/a%40b/proxy' }, '/user/a%40c/proxy/health', false], [{ staticPrefix: '/user/a@b/proxy' }, '/user/a%40b/proxy/health', false],
+    [{ staticPrefix: '/a%2Fb' }, '/a%2Fb/health?c=%20', true], [{ staticPrefix: '/a%2Fb' }, '/a%2fb/health', false], [{ staticPrefix: '/a%2Fb' }, '/a/b/health', false],
+    [{ staticPrefix: '/j%20d%C3%B6%F0%9F%98%80%25' }, '/j%20d%C3%B6%F0%9F%98%80%25/version', true], [{ staticPrefix: '/a%25' }, '/a%2525/version', false],
     [{ staticPrefix: '/:a' }, '/b/health', false], [{ staticPrefix: '/...' }, '/.../version', true]
   ] as const) {
     const { port } = await gateway(t, { upstream: target, ...options })
@@ -127,6 +132,14 @@ t.test('exemptions are for the path as it is written', async t => {
   const frames = async (path: string) => (await request(port, 'GET', path, [HOST])).headers['x-frame-options']
   t.equal(await frames(`${renderer}/index.html`), undefined)
   t.equal(await frames(`${renderer}/..%2F..%2Findex.html`), 'SAMEORIGIN')
+
+  const escaped = '/user/a%40b/proxy'
+  const below = await gateway(t, { upstream: target, staticPrefix: escaped })
+  const framesBelow = async (path: string) => (await request(below.port, 'GET', path, [HOST])).headers['x-frame-options']
+  t.equal(await framesBelow(`${escaped}${renderer}/index.html`), undefined)
+  for (const path of [`${escaped}${renderer}/..%2F..%2Findex.html`, `/user/a@b/proxy${renderer}/index.html`, `${escaped}/static-files%2Flib/notebook-trace-renderer/index.html`, `${escaped}/`]) {
+    t.equal(await framesBelow(path), 'SAMEORIGIN', path)
+  }
 })
 
 t.test('callback paths take form posts of other sites, and nothing else', async t => {
@@ -149,6 +162,11 @@ t.test('callback paths take form posts of other sites, and nothing else', async 
     t.equal((await request(port, method, '/callback', [HOST, origin, form, ['Access-Control-Request-Method', 'POST']])).status, 403, method)
   }
   t.equal((await request(port, 'POST', '/callback', [EVIL, origin, form])).status, 403, 'the Host is checked as ever')
+  const escaped = await gateway(t, { upstream: await upstream(t, listener), callbackPaths: '/a%40b/callback', staticPrefix: '/a%40b' })
+  for (const [path, status] of [['/a%40b/callback', 200], ['/a@b/callback', 403], ['/a%40b/%63allback', 403]] as const) {
+    t.equal((await request(escaped.port, 'POST', path, [HOST, origin, form])).status, status, path)
+  }
+  t.throws(() => createGateway({ upstream: 'http://a', staticPrefix: '/a%40b', callbackPaths: '/a%40b/api/x' }), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' })
   for (const callbackPaths of ['callback', '/a/../b', '/a%20b', '/a?b', '//a', '/api', '/api/2.0/x', '/ajax-api/x', '/mlflow/api/x', '/mlflow/AJAX-api/x', '/a#b', '/a\\b', '/*/x?']) {
     t.throws(() => createGateway({ upstream: 'http://a', staticPrefix: '/mlflow', callbackPaths }), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^callbackPaths \(--callback-paths\): / }, callbackPaths)
   }
