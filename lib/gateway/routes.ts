@@ -26,7 +26,7 @@ declare module 'fastify' {
   }
 }
 
-type Parts = Pick<RouteOptions, 'preParsing' | 'preHandler' | 'handler' | 'config'>
+type Parts = Pick<RouteOptions, 'preParsing' | 'preHandler' | 'handler' | 'errorHandler' | 'config'>
 
 /** Adds the routes that pass everything on to the MLflow server; what the app serves itself stays its own. */
 export function addRoutes (app: FastifyInstance, { staticPrefix, callbackPaths }: GatewaySettings, parts: Parts): void {
