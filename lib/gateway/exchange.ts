@@ -61,6 +61,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   start (): void {
     const { raw } = this.#reply
+    // A hook may have waited, for a login perhaps, longer than the client.
+    if (isGone(this.#request.raw)) { this.#onClientClose(); return }
     raw.once('close', () => { this.#onClientClose() })
     // A response that is not its connection's turn yet does not hear of its end.
     if (raw.socket === null) this.#request.raw.socket.once('close', () => { this.#onClientClose() })
@@ -252,6 +254,10 @@ const WORDS = {
   gone: 'the client has hung up',
   broken: 'the answer was not delivered whole'
 } as const
+
+function isGone (raw: IncomingMessage): boolean {
+  return (streamOf(raw) ?? raw.socket).destroyed
+}
 
 function bringsBody (raw: IncomingMessage): boolean {
   const stream = streamOf(raw)

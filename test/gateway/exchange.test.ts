@@ -13,6 +13,7 @@ import { createGateway } from '../../lib/gateway.js'
 import type { GatewayOptions } from '../../lib/gateway.js'
 import { Exchange } from '../../lib/gateway/exchange.js'
 import type { Way } from '../../lib/gateway/exchange.js'
+import { observe } from '../../lib/gateway/observers.js'
 import { addMetrics } from '../../lib/gateway/metrics.js'
 import { listen, logTo, request, send } from '../fixtures/server.js'
 import type { LogLine } from '../fixtures/server.js'
@@ -354,6 +355,37 @@ t.test('early data that nobody takes is held back, and comes whole when there is
   answer()
   await until(() => got === size)
   t.equal(got, size)
+})
+
+t.test('a client that is gone before a hook has let its request pass: the upstream is not asked', async t => {
+  let asked = 0
+  const target = await upstream(t, (_request, response) => { asked++; response.end('ok') })
+  let passed = 0
+  const ended: number[] = []
+  const { port, lines } = await prepared(t, { upstream: target }, app => {
+    app.addHook('preHandler', async ({ raw, url }) => {
+      if (url === '/gone') await new Promise(resolve => { raw.socket.once('close', () => { setImmediate(resolve) }) })
+      passed++
+    })
+    observe(app.server, { ended: (_request, status) => { ended.push(status) } })
+  })
+  for (const text of [
+    'GET /gone HTTP/1.1\r\nHost: localhost\r\n\r\n', 'PUT /gone HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nabc',
+    UPGRADE.replace('/', '/gone'),
+    'GET /gone HTTP/1.1\r\nHost: localhost\r\n\r\nGET /gone HTTP/1.1\r\nHost: localhost\r\n\r\n' // the second one waits for its turn
+  ]) {
+    asked = passed = 0
+    const socket = connect(port, '127.0.0.1')
+    socket.write(text)
+    await wait(100)
+    socket.destroy()
+    await until(() => passed === text.split('HTTP/1.1').length - 1)
+    await wait(50)
+    t.equal(asked, 0, text)
+    t.equal((await request(port, 'GET', '/', [HOST])).status, 200)
+  }
+  t.strictSame(ended, Array(5).fill(499))
+  t.equal(lines.filter(({ msg, url }) => url === '/gone' && msg === 'the client has hung up').length, 5)
 })
 
 t.test('an upload whose client is gone before a hook has let it pass ends there, and no body reaches the upstream', async t => {

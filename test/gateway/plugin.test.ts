@@ -286,6 +286,30 @@ t.test('HTTP/2: an answer that breaks off resets its stream alone, and a client 
   await close()
 })
 
+t.test('HTTP/2: a stream that is reset while a hook waits asks the upstream for nothing', async t => {
+  const { seen, listener } = recorder()
+  let waiting = (): void => {}
+  const { session, close } = await secure(t, {
+    upstream: await upstream(t, listener),
+    before: app => {
+      app.addHook('preHandler', async ({ url, raw }) => {
+        if (url !== '/gone') return
+        await new Promise<void>(resolve => { raw.once('close', resolve); waiting() })
+      })
+    }
+  })
+  const begun = new Promise<void>(resolve => { waiting = resolve })
+  const stream = session.request({ ':path': '/gone' })
+  stream.on('error', () => {})
+  await begun
+  stream.close(constants.NGHTTP2_CANCEL)
+  await once(stream, 'close')
+  await wait(50)
+  t.match(await askHttp2(session, { ':path': '/' }), { body: 'ok' }, 'the session lives on')
+  t.strictSame(seen.map(({ url }) => url), ['/'])
+  await close()
+})
+
 t.test('WebSockets over TLS', async t => {
   const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   t.teardown(() => sockets.close())
