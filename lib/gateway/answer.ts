@@ -1,4 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http'
+import { TLSSocket } from 'node:tls'
 import { constants, Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { ServerHttp2Stream } from 'node:http2'
 
@@ -88,13 +89,21 @@ export function writeInterim (request: IncomingMessage, response: ServerResponse
   response.socket.write(`${head}\r\n`, 'latin1')
 }
 
-/** Ends an answer that is not complete, so that the client cannot take it for one. */
-export function breakOff (response: ServerResponse, rest: Uint8Array | undefined): void {
+/**
+ * Ends an answer that is not complete, so that the client cannot take it for one.
+ *
+ * @param rest - what came last of its body
+ * @param showsItsEnd - whether the client sees by the answer itself that it has not all of it
+ */
+export function breakOff (response: ServerResponse, rest: Uint8Array | undefined, showsItsEnd: boolean): void {
   const stream = streamOf(response)
+  const { socket } = response
   const end = () => {
     // In HTTP/2 the stream alone: the others on its connection have done nothing.
     if (stream !== undefined) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
-    else response.destroy()
+    // TLS says by itself that a connection was not ended.
+    else if (showsItsEnd || socket === null || socket instanceof TLSSocket) response.destroy()
+    else socket.resetAndDestroy()
   }
   if (rest === undefined) end()
   else response.write(rest, end)

@@ -45,6 +45,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #head: Head | undefined
   /** The first piece of the body, while the head is held. */
   #held: Buffer | undefined
+  /** By its length or its last chunk; otherwise the end of the connection is all that the client knows it by. */
+  #showsItsEnd = true
   #isFlushed = false
   #isStarted = false
   #isRepeated = false
@@ -116,12 +118,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
       writeInterim(this.#request.raw, this.#reply.raw, { status: statusCode, reason, fields: toInterim(raw) })
       return
     }
-    const { fields, isCoded } = toClient(raw, { ...this.#reply.getHeaders() }, this.#request, this.#way, {
-      isFramedByAnyone: this.#isFramedByAnyone, knowsTrailers: this.#request.raw.httpVersion !== '1.0'
+    const knowsChunks = this.#request.raw.httpVersion !== '1.0'
+    const { fields, hasLength, isCoded } = toClient(raw, { ...this.#reply.getHeaders() }, this.#request, this.#way, {
+      isFramedByAnyone: this.#isFramedByAnyone, knowsTrailers: knowsChunks
     })
     if (isCoded || statusCode < 200 || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }
     this.#tellAnswered()
     this.#head = { status: statusCode, reason, fields }
+    this.#showsItsEnd = hasLength || knowsChunks
     // What is wrong with the first bytes shows a turn of the loop after the head.
     setImmediate(() => setImmediate(() => { this.#flushHeld() }))
     // Its length is that of the body which it does not have (RFC 9110 §8.6), and undici would miss it.
@@ -159,7 +163,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     this.#request.log.warn({ err: error, method, url }, 'The answer of the upstream broke off')
-    if (this.#writeHead()) breakOff(this.#reply.raw, this.#held)
+    if (this.#writeHead()) breakOff(this.#reply.raw, this.#held, this.#showsItsEnd)
   }
 
   #refuse (controller: Controller, problem: Error): void {

@@ -9,7 +9,7 @@ import { routePattern } from './pattern.js'
 export const TRACE_RENDERER = '/static-files/lib/notebook-trace-renderer/'
 
 /** The methods that are passed on: those that Fastify knows. */
-const PASSED = [...METHODS, 'QUERY', 'TRACE']
+export const PASSED = [...METHODS, 'QUERY', 'TRACE'] as const
 
 /** Where requests are told apart that a route's URL does not tell apart. */
 const CONSTRAINT = 'mlflowGateway'
@@ -36,10 +36,10 @@ export function addRoutes (app: FastifyInstance, { staticPrefix, callbackPaths }
   const health = healthRoutes.filter(url => url !== renderer && isFree(url))
 
   addConstraint(app, staticPrefix)
-  app.route({ ...parts, method: PASSED, url: '/*' })
-  for (const url of new Set(health)) app.route({ ...parts, method: PASSED, url, constraints: { [CONSTRAINT]: PLAIN } })
+  app.route({ ...parts, method: [...PASSED], url: '/*' })
+  for (const url of new Set(health)) app.route({ ...parts, method: [...PASSED], url, constraints: { [CONSTRAINT]: PLAIN } })
   app.route({
-    ...parts, method: PASSED, url: renderer, constraints: { [CONSTRAINT]: PLAIN }, config: { mlflowSecurity: { frameOptions: 'NONE' } }
+    ...parts, method: [...PASSED], url: renderer, constraints: { [CONSTRAINT]: PLAIN }, config: { mlflowSecurity: { frameOptions: 'NONE' } }
   })
   for (const path of new Set(callbackPaths)) {
     app.route({

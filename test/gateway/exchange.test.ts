@@ -446,6 +446,82 @@ t.test('what came of a body that breaks off at once reaches the client, and then
   t.notMatch(answer, /\r\n0\r\n\r\n/, 'no client takes it for whole')
 })
 
+/** What came of an answer, and whether a client would take it for whole. */
+function receive (port: number, version: string): Promise<{ text: string, looksWhole: boolean }> {
+  return new Promise(resolve => {
+    let text = ''
+    let isReset = false
+    const socket = connect(port, '127.0.0.1', () => { socket.write(`GET / HTTP/${version}\r\nHost: localhost\r\nConnection: close\r\n\r\n`) })
+    socket.setEncoding('latin1').on('data', chunk => { text += chunk }).on('error', () => { isReset = true })
+    socket.once('close', () => {
+      const [head = '', ...rest] = text.split('\r\n\r\n')
+      const body = rest.join('\r\n\r\n')
+      const length = /\r\ncontent-length: (\d+)/i.exec(head)?.[1]
+      const isChunked = /\r\ntransfer-encoding: chunked/i.test(head)
+      const hasAll = length === undefined ? /(^|\r\n)0\r\n/.test(body) : body.length === Number(length)
+      resolve({ text, looksWhole: length === undefined && !isChunked ? !isReset : hasAll })
+    })
+  })
+}
+
+t.test('an answer that the upstream breaks off is broken off for the client, as nginx does it, small or large', async t => {
+  const large = 'x'.repeat(3_000_000)
+  let answer = ''
+  let isReset = false
+  const target = await socketServer(t, socket => {
+    socket.once('data', () => {
+      socket.write(answer, () => { setTimeout(() => { if (isReset) socket.resetAndDestroy(); else socket.end() }, 30) })
+    })
+  })
+  const { port, lines } = await gateway(t, { upstream: target })
+  for (const [name, head, bodies] of [
+    ['with a length', 'content-length: 6000000\r\n', ['', 'ok', large]],
+    ['with a length, on a connection that closes', 'connection: close\r\ncontent-length: 6000000\r\n', ['', 'ok', large]],
+    ['in chunks', 'transfer-encoding: chunked\r\n', ['', '2\r\nok\r\n', `${large.length.toString(16)}\r\n${large}\r\n`]],
+    ['in chunks, on a connection that closes', 'connection: close\r\ntransfer-encoding: chunked\r\n', ['', '2\r\nok\r\n', '5\r\nok']],
+    ['to the end of the connection', '', ['', 'ok']]
+  ] as const) {
+    for (const body of bodies) {
+      for (const reset of name === 'to the end of the connection' ? [true] : [false, true]) {
+        for (const version of ['1.1', '1.0']) {
+          const isOpen = name === 'to the end of the connection' || (version === '1.0' && name.startsWith('in chunks'))
+          if (isOpen && body.length > 1000) continue // Node shows a reset behind much data as an end, to the gateway and to this client
+          answer = `HTTP/1.1 200 OK\r\n${head}\r\n${body}`
+          isReset = reset
+          const { text, looksWhole } = await receive(port, version)
+          const about = `${name}, ${body.length} bytes, ${reset ? 'a reset' : 'an end'}, HTTP/${version}`
+          t.notOk(looksWhole, about)
+          // A reset may overtake what came before it, here and at the client.
+          if (!reset && !isOpen) t.match(text, /^HTTP\/1\.1 200 OK\r\n/, about)
+        }
+      }
+    }
+  }
+  t.ok(lines.some(({ level, msg }) => level === 40 && msg === 'The answer of the upstream broke off'))
+  answer = 'HTTP/1.1 200 OK\r\n\r\nwhole'
+  isReset = false
+  for (const version of ['1.1', '1.0']) t.match(await receive(port, version), { looksWhole: true, text: /whole/ }, 'the end of the connection is the end of such a body')
+})
+
+t.test('an upstream that resets a body without a length while its client is slow does not end the gateway', async t => {
+  const target = await socketServer(t, socket => {
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n')
+      socket.write(Buffer.alloc(20_000_000))
+      setTimeout(() => { socket.resetAndDestroy() }, 300)
+    })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const socket = connect(port, '127.0.0.1', () => { socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n') })
+  socket.on('error', () => {})
+  await wait(600)
+  let got = 0
+  socket.on('data', chunk => { got += chunk.length })
+  await once(socket, 'close')
+  t.ok(got > 0 && got < 20_000_000, `${got} bytes have come`) // undici failed an assertion, which nobody catches
+  t.equal((await request(port, 'GET', '/', [['Host', 'evil.com']])).status, 403, 'it lives on')
+})
+
 t.test('a client whose turn came, and who hangs up then, is told of once', async t => {
   const target = await upstream(t, ({ url }, response) => { if (url === '/1') setTimeout(() => response.end('one'), 100) })
   const { port, lines } = await gateway(t, { upstream: target })
