@@ -4,6 +4,7 @@ import { connect as connectHttp2, constants } from 'node:http2'
 import type { ClientHttp2Session, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
 import { Duplex } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
+import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import rateLimit from '@fastify/rate-limit'
 import Fastify from 'fastify'
@@ -308,6 +309,29 @@ t.test('HTTP/2: a stream that is reset while a hook waits asks the upstream for 
   t.match(await askHttp2(session, { ':path': '/' }), { body: 'ok' }, 'the session lives on')
   t.strictSame(seen.map(({ url }) => url), ['/'])
   await close()
+})
+
+t.test('an answer that has begun when the gateway closes is its connection\'s last, with and without TLS', async t => {
+  for (const isSecure of [false, true]) {
+    let end = (): void => {}
+    const target = await upstream(t, (_request, response) => { response.write('begun '); end = () => { response.end('ended') } })
+    const tls = isSecure ? await certificate() : undefined
+    const app = createGateway({ upstream: target, tls })
+    t.teardown(() => app.close())
+    const port = await listen(app)
+    const socket = tls === undefined ? connect(port, '127.0.0.1') : connectTls({ port, host: '127.0.0.1', ca: tls.cert })
+    let text = ''
+    socket.setEncoding('latin1').on('data', chunk => { text += chunk })
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    while (!text.includes('begun')) await once(socket, 'data')
+    const closed = app.close()
+    await wait(50)
+    const begun = Date.now()
+    end()
+    await Promise.all([closed, once(socket, 'close')])
+    t.match(text, /ended\r\n0\r\n\r\n$/)
+    t.ok(Date.now() - begun < 5000, `${Date.now() - begun} ms, not its keep-alive time`)
+  }
 })
 
 t.test('WebSockets over TLS', async t => {
