@@ -365,6 +365,60 @@ t.test('HTTP/2: a head that Node will not send is a 502 in its place, whole', as
   await close()
 })
 
+t.test('HTTP/2: CONNECT, with a protocol (RFC 8441) or without, and methods that nobody knows are refused, and the session lives on', async t => {
+  const { seen, listener } = recorder()
+  const { port, session, close } = await secure(t, { upstream: await upstream(t, listener) })
+  const authority = `127.0.0.1:${port}`
+  if (session.remoteSettings.maxConcurrentStreams === undefined) await once(session, 'remoteSettings')
+  t.notOk(session.remoteSettings.enableConnectProtocol, 'no browser tries a WebSocket this way')
+  const socket = session.request({ ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/', ':scheme': 'https', ':authority': authority, 'sec-websocket-version': '13' })
+  const [error] = await once(socket, 'error')
+  t.match(error, { code: 'ERR_HTTP2_STREAM_ERROR', message: /PROTOCOL_ERROR/ })
+  const tunnel = session.request({ ':method': 'CONNECT', ':authority': authority })
+  const [headers] = await once(tunnel, 'response')
+  t.equal(headers[':status'], 405)
+  tunnel.destroy()
+  for (const method of ['FOO', 'PROPFIND', 'get', '__proto__']) {
+    t.match(await askHttp2(session, { ':method': method, ':path': '/' }), { headers: { ':status': 404, 'x-content-type-options': 'nosniff' } }, method)
+    const foreign = await askHttp2(session, { ':method': method, ':path': '/', ':authority': 'evil.com' })
+    t.equal(foreign.headers[':status'], method === 'PROPFIND' ? 403 : 404, 'Node knows this one, and the hooks see it')
+  }
+  t.strictSame(seen, [])
+  t.match(await askHttp2(session, { ':path': '/' }), { headers: { ':status': 200 }, body: 'ok' })
+  await close()
+})
+
+t.test('HTTP/2: streams that are reset at once, by the thousand, cost neither the gateway nor the upstream much', async t => {
+  const load = { running: 0, most: 0 }
+  const target = await upstream(t, (request, response) => {
+    if (request.url === '/ok') { response.end('ok'); return }
+    load.most = Math.max(load.most, ++load.running)
+    response.once('close', () => { load.running-- })
+  })
+  let asked = 0
+  const { port, cert, session, close } = await secure(t, {
+    upstream: target, before: app => { app.addHook('onRequest', async () => { asked++ }) }
+  })
+  session.on('error', () => {})
+  const closed = new Promise<void>(resolve => { session.once('close', resolve) })
+  const one = async (): Promise<void> => {
+    const stream = session.request({ ':path': '/reset' })
+    stream.on('error', () => {})
+    stream.close(constants.NGHTTP2_CANCEL)
+    await once(stream, 'close')
+  }
+  for (let i = 0; i < 20 && !session.destroyed; i++) await Promise.race([closed, Promise.all(Array.from({ length: 100 }, one))])
+  for (let i = 0; i < 500 && load.running > 0; i++) await wait(10)
+  t.ok(asked > 100, `${asked} have come to the gateway`)
+  t.equal(load.running, 0, 'no request of them goes on at the upstream')
+  t.ok(load.most <= 200, `${load.most} at a time at most`)
+  const other = connectHttp2(`https://127.0.0.1:${port}`, { ca: cert })
+  t.teardown(() => { other.destroy() })
+  t.match(await askHttp2(other, { ':path': '/ok' }), { body: 'ok' }, 'others are served')
+  other.close()
+  await close()
+})
+
 t.test('an offer of h2c over TLS is served as it is', async t => {
   const { seen, listener } = recorder()
   const { port, cert, close } = await secure(t, { upstream: await upstream(t, listener) })
