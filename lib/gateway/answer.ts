@@ -1,4 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { constants, Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { ServerHttp2Stream } from 'node:http2'
@@ -101,9 +102,9 @@ export function breakOff (response: ServerResponse, rest: Uint8Array | undefined
   const end = () => {
     // In HTTP/2 the stream alone: the others on its connection have done nothing.
     if (stream !== undefined) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
-    // TLS says by itself that a connection was not ended.
-    else if (showsItsEnd || socket === null || socket instanceof TLSSocket) response.destroy()
-    else socket.resetAndDestroy()
+    // TLS says by itself that a connection was not ended, and knows no reset.
+    else if (!showsItsEnd && socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
+    else response.destroy()
   }
   if (rest === undefined) end()
   else response.write(rest, end)
