@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { resolveGatewayOptions } from './gateway/options.js'
 import type { GatewayOptions, GatewayPluginOptions } from './gateway/options.js'
 import { gatewayPlugin } from './gateway/plugin.js'
-import { answerRefusal } from './gateway/refusals.js'
+import { answerUnlessHandled } from './gateway/refusals.js'
 import { createApp, hangUpWhenClosing } from './gateway/server.js'
 import mlflowSecurity from './index.js'
 
@@ -31,7 +31,7 @@ export function createGateway (options: GatewayOptions = {}): FastifyInstance {
   const { before, upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths } = options
   const app = createApp(options)
   hangUpWhenClosing(app, options.tls !== undefined)
-  app.setErrorHandler(answerRefusal)
+  app.addHook('onRoute', route => { route.errorHandler ??= answerUnlessHandled })
   app.register(mlflowSecurity, security)
   if (before !== undefined) app.register(fp(async app => { await before(app) }, { name: 'before' }))
   app.register(gatewayPlugin, { upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths })

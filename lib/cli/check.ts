@@ -3,10 +3,10 @@ import { createGateway } from '../gateway.js'
 import type { GatewayOptions } from '../gateway.js'
 import { AmbiguousPathError } from '../gateway/errors.js'
 import { isAmbiguous } from '../gateway/path.js'
+import { PASSED } from '../gateway/routes.js'
 import { parseAuthority } from '../grammar/authority.js'
 import { quote } from '../grammar/quote.js'
 import { decisionOf } from '../hooks/decision.js'
-import { METHODS } from '../policy/methods.js'
 import { compileHostRules } from '../rules/host-rules.js'
 import { isDefaultList } from '../settings/defaults.js'
 import { settingsTable } from '../settings/table.js'
@@ -104,12 +104,12 @@ function headersOf ({ host, origin, site, cookie }: Omit<Question, 'path'>): Inc
   }
 }
 
-type Method = typeof METHODS[number]
+type Method = typeof PASSED[number]
 
 function findMethod (written: string): Method {
   const asked = written.toUpperCase()
-  const method = METHODS.find(method => method === asked)
-  if (method === undefined) throw new UsageError(`--method: ${quote(written)} is not passed on. Allowed: ${METHODS.join(', ')}.`)
+  const method = PASSED.find(method => method === asked)
+  if (method === undefined) throw new UsageError(`--method: ${quote(written)} is not passed on. Allowed: ${PASSED.join(', ')}.`)
   return method
 }
 

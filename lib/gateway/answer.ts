@@ -1,4 +1,6 @@
 import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { constants, Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { ServerHttp2Stream } from 'node:http2'
 
@@ -88,12 +90,20 @@ export function writeInterim (request: IncomingMessage, response: ServerResponse
   response.socket.write(`${head}\r\n`, 'latin1')
 }
 
-/** Ends an answer that is not complete, so that the client cannot take it for one. */
-export function breakOff (response: ServerResponse, rest: Uint8Array | undefined): void {
+/**
+ * Ends an answer that is not complete, so that the client cannot take it for one.
+ *
+ * @param rest - what came last of its body
+ * @param showsItsEnd - whether the client sees by the answer itself that it has not all of it
+ */
+export function breakOff (response: ServerResponse, rest: Uint8Array | undefined, showsItsEnd: boolean): void {
   const stream = streamOf(response)
+  const { socket } = response
   const end = () => {
     // In HTTP/2 only the stream: the others on the connection go on.
     if (stream !== undefined) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    // TLS says by itself that a connection was not ended, and knows no reset.
+    else if (!showsItsEnd && socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
     else response.destroy()
   }
   if (rest === undefined) end()

@@ -42,13 +42,17 @@ export async function createClient ({ origin, headersTimeout, ca }: Upstream, ma
 
 /**
  * undici opens a connection anew for a request that has been aborted, and has no limit for one that is never used. Its
- * errors of the system do not say how far a connection had come.
+ * errors of the system do not say how far a connection had come. A reset it takes for the end of a body that has no length,
+ * unless it knows it by another code, its own for a connection that was closed.
  */
 function watched (connect: buildConnector.connector, bytesRead: WeakMap<object, number>): buildConnector.connector {
   return (options, callback) => connect(options, (...[error, socket]) => {
     if (error !== null) return callback(error, null)
     setTimeout(() => { if (socket.bytesWritten === 0) socket.destroy() }, KEEP_ALIVE).unref()
-    socket.on('error', error => { bytesRead.set(error, socket.bytesRead) })
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      bytesRead.set(error, socket.bytesRead)
+      if (error.code === 'ECONNRESET') error.code = 'UND_ERR_SOCKET'
+    })
     callback(null, socket)
   })
 }

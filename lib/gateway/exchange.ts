@@ -45,6 +45,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #head: Head | undefined
   /** The first piece of the body, while the head is held. */
   #held: Buffer | undefined
+  /** By its length or its last chunk; otherwise the end of the connection is all that the client knows it by. */
+  #showsItsEnd = true
   #isFlushed = false
   #isStarted = false
   #isRepeated = false
@@ -61,6 +63,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   start (): void {
     const { raw } = this.#reply
+    // A hook may have waited, for a login perhaps, longer than the client.
+    if (isGone(this.#request.raw)) { this.#onClientClose(); return }
     raw.once('close', () => { this.#onClientClose() })
     // A pipelined response whose turn has not come does not learn that its connection has ended.
     if (raw.socket === null) this.#request.raw.socket.once('close', () => { this.#onClientClose() })
@@ -114,12 +118,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
       writeInterim(this.#request.raw, this.#reply.raw, { status: statusCode, reason, fields: toInterim(raw) })
       return
     }
-    const { fields, isCoded } = toClient(raw, { ...this.#reply.getHeaders() }, this.#request, this.#way, {
-      isFramedByAnyone: this.#isFramedByAnyone, knowsTrailers: this.#request.raw.httpVersion !== '1.0'
+    const knowsChunks = this.#request.raw.httpVersion !== '1.0'
+    const { fields, hasLength, isCoded } = toClient(raw, { ...this.#reply.getHeaders() }, this.#request, this.#way, {
+      isFramedByAnyone: this.#isFramedByAnyone, knowsTrailers: knowsChunks
     })
     if (isCoded || statusCode < 200 || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }
     this.#tellAnswered()
     this.#head = { status: statusCode, reason, fields }
+    this.#showsItsEnd = hasLength || knowsChunks
     // What is wrong with the first bytes shows a turn of the loop after the head.
     setImmediate(() => setImmediate(() => { this.#flushHeld() }))
     // Its length is that of the body which it does not have (RFC 9110 §8.6), and undici would miss it.
@@ -157,7 +163,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     this.#request.log.warn({ err: error, method, url }, 'The answer of the upstream broke off')
-    if (this.#writeHead()) breakOff(this.#reply.raw, this.#held)
+    if (this.#writeHead()) breakOff(this.#reply.raw, this.#held, this.#showsItsEnd)
   }
 
   #refuse (controller: Controller, problem: Error): void {
@@ -252,6 +258,10 @@ const WORDS = {
   gone: 'the client has hung up',
   broken: 'the answer was not delivered whole'
 } as const
+
+function isGone (raw: IncomingMessage): boolean {
+  return (streamOf(raw) ?? raw.socket).destroyed
+}
 
 function bringsBody (raw: IncomingMessage): boolean {
   const stream = streamOf(raw)

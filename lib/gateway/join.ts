@@ -11,9 +11,10 @@ const joined = new WeakMap<object, Set<Duplex>>()
  * @param server - its end ends the sockets
  */
 export function joinSockets (upgrade: Upgrade, upstream: Duplex, rawHeaders: readonly Buffer[], server: object): void {
-  const { socket: client, head } = upgrade
+  const { socket: client } = upgrade
+  const early = upgrade.take()
   client.write(switching(rawHeaders))
-  if (head.length > 0) upstream.write(head)
+  if (early.length > 0) upstream.write(early)
   keep(server, client)
   for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
     from.on('error', () => { to.destroy() })

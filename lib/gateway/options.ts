@@ -11,7 +11,10 @@ export interface GatewayPluginOptions extends MlflowSecurityOptions {
    * The MLflow server: `http://host[:port][/path]` or `https://…`. Environment: `MLFLOW_TRACKING_URI`.
    */
   upstream?: string | undefined
-  /** The `--static-prefix` that the MLflow server was started with: `/mlflow`. */
+  /**
+   * The `--static-prefix` that the MLflow server was started with, as it stands in the browser's address: `/mlflow`,
+   * `/user/ada%40company.com/proxy/5000`.
+   */
   staticPrefix?: string | undefined
   /**
    * Seconds to wait for the MLflow server to begin its answer; 0 waits as long as it takes. Bodies have no limit.
@@ -136,8 +139,8 @@ const API = /^\/(ajax-)?api(\/|$)/i
 function resolveCallbackPaths (value: GatewayPluginOptions['callbackPaths'] = [], prefix: string): string[] {
   const paths = [value].flat().flatMap(text => String(text).split(',')).map(text => text.trim()).filter(text => text !== '')
   for (const path of paths) {
-    if (!/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+;=:@-]+)+\/?$/.test(path)) throw invalidOption(CALLBACK_PATHS, path, 'is no such path')
-    const below = prefix !== '' && path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : path
+    const below = path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : path
+    if (!/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+;=:@-]+)+\/?$/.test(below)) throw invalidOption(CALLBACK_PATHS, path, 'is no such path')
     if (API.test(path) || API.test(below)) throw invalidOption(CALLBACK_PATHS, path, "is MLflow's API, which other sites must not write to")
   }
   return paths
@@ -159,12 +162,30 @@ function resolveUpstream (value: string): URL {
   return url
 }
 
-/** @throws FST_MLFLOW_SECURITY_INVALID_OPTION */
+/**
+ * @param value - segments of RFC 3986 §3.3 as they stand in a URL, escapes included: `/user/ada%40company.com/proxy`
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION
+ */
 export function resolvePrefix (value = ''): string {
-  // The characters of a path segment (RFC 3986 §3.3); without escapes, which some would resolve.
-  if (value === '' || /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+$/.test(value)) return value
+  if (value === '' || isPrefix(value)) return value
   const plain = `/${value.replace(/^\/+|\/+$/g, '')}`
-  throw invalidOption(STATIC_PREFIX, value, 'is no such path', plain !== value && plain !== '/' ? plain : undefined)
+  throw invalidOption(STATIC_PREFIX, value, 'is no such path', plain !== value && isPrefix(plain) ? plain : undefined)
+}
+
+function isPrefix (value: string): boolean {
+  if (!/^(\/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+$/.test(value)) return false
+  // What the router cannot read never gets to a route; what others resolve would be another path.
+  const decoded = decode(value)
+  return decoded !== undefined && !decoded.split('/').some(segment => segment === '.' || segment === '..')
+}
+
+/** @returns `undefined` where the escapes are no UTF-8 */
+function decode (path: string): string | undefined {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return undefined
+  }
 }
 
 function isObject (value: unknown): value is object {

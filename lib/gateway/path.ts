@@ -11,10 +11,23 @@ export function isAmbiguous (url = ''): boolean {
   return AMBIGUOUS.test(end === -1 ? path : path.slice(0, end))
 }
 
-/** @returns whether a path has no escapes, so that it reads the same to everyone */
-export function isPlain (url: string): boolean {
-  const percent = url.indexOf('%')
-  if (percent === -1) return true
-  const end = url.indexOf('?')
-  return end !== -1 && end < percent
+/**
+ * @param staticPrefix - compared as it is written; it alone may have escapes
+ * @returns what tells whether a target has no escapes behind the prefix, so that it reads the same to everyone
+ */
+export function createIsPlain (staticPrefix: string): (target: string) => boolean {
+  const start = `${staticPrefix}/`
+  const otherwise = `${decodeURIComponent(staticPrefix)}/` // the router takes it for the same
+  return target => {
+    const path = originForm(target)
+    if (path.startsWith(start)) return !hasEscapes(path, start.length)
+    return !path.startsWith(otherwise) && !hasEscapes(path, 0)
+  }
+}
+
+function hasEscapes (path: string, from: number): boolean {
+  const percent = path.indexOf('%', from)
+  if (percent === -1) return false
+  const end = path.indexOf('?')
+  return end === -1 || percent < end
 }

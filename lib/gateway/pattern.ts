@@ -1,10 +1,10 @@
 /** @returns the route that matches exactly this path: parameters and wildcards of the router are escaped */
 export function routePattern (path: string): string {
-  return path.split('/').map((segment, i) => segment.includes('*') ? starred(segment, i) : segment.replaceAll(':', '::')).join('/')
+  return path.split('/').map((segment, i) => /[*%]/.test(segment) ? asExpression(segment, i) : segment.replaceAll(':', '::')).join('/')
 }
 
-/** The router has no escape for a star outside an expression. */
-function starred (segment: string, index: number): string {
-  const expression = segment.replace(/[^A-Za-z0-9]/g, character => `\\x${character.charCodeAt(0).toString(16)}`)
+/** The router has no escape for a star outside an expression, and no way but an expression to match `%40` in a path. */
+function asExpression (segment: string, index: number): string {
+  const expression = decodeURIComponent(segment).replace(/[^A-Za-z0-9]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
   return `:mlflowSegment${index}(^${expression}$)`
 }

@@ -14,6 +14,7 @@ import { endJoined } from './join.js'
 import { refuseSecuritySettings, resolveGatewayOptions } from './options.js'
 import type { GatewayPluginOptions, GatewaySettings } from './options.js'
 import { isAmbiguous } from './path.js'
+import { answerUnlessHandled } from './refusals.js'
 import { addRoutes } from './routes.js'
 import { refuseLatecomers, warnOfMissing } from './server.js'
 import { routeUpgrades } from './upgrade.js'
@@ -36,7 +37,8 @@ const mlflowGateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, opti
     config: {},
     preParsing: setTypeAside(app),
     preHandler: (request, _reply, done) => { done(refusal(request, way)) },
-    handler: createHandler(way)
+    handler: createHandler(way),
+    errorHandler: answerUnlessHandled
   })
   routeUpgrades(app)
   warnOfTrial(app)

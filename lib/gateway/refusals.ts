@@ -1,19 +1,41 @@
 import { STATUS_CODES } from 'node:http'
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 /** MLflow's names for what went wrong, by which its Python client tells it: `PERMISSION_DENIED: Invalid Host header …`. */
-const ERROR_CODES: Readonly<Record<string, string>> = {
-  FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED: 'PERMISSION_DENIED',
-  FST_MLFLOW_SECURITY_HOST_MALFORMED: 'INVALID_PARAMETER_VALUE',
-  FST_MLFLOW_SECURITY_CROSS_ORIGIN: 'PERMISSION_DENIED'
+const ERROR_CODES: ReadonlyMap<string, string> = new Map([
+  ['FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED', 'PERMISSION_DENIED'],
+  ['FST_MLFLOW_SECURITY_HOST_MALFORMED', 'INVALID_PARAMETER_VALUE'],
+  ['FST_MLFLOW_SECURITY_CROSS_ORIGIN', 'PERMISSION_DENIED'],
+  ['FST_MLFLOW_SECURITY_AMBIGUOUS_PATH', 'INVALID_PARAMETER_VALUE'],
+  ['FST_MLFLOW_SECURITY_DOUBLED_HOST', 'INVALID_PARAMETER_VALUE'],
+  ['FST_MLFLOW_SECURITY_CODED_TRANSFER', 'NOT_IMPLEMENTED'],
+  ['FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE', 'TEMPORARILY_UNAVAILABLE'],
+  ['FST_MLFLOW_SECURITY_UPSTREAM_TIMEOUT', 'DEADLINE_EXCEEDED'],
+  ['FST_MLFLOW_SECURITY_LOOP', 'INTERNAL_ERROR'],
+  ['FST_MLFLOW_SECURITY_STARTING', 'TEMPORARILY_UNAVAILABLE'],
+  ['FST_MLFLOW_SECURITY_DRAINING', 'TEMPORARILY_UNAVAILABLE']
+])
+
+/**
+ * The error handler of a route: what the gateway itself refuses is answered as {@link answerRefusal} does it, unless the app
+ * has an error handler of its own. Routes that the gateway has not added keep theirs.
+ */
+export function answerUnlessHandled (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  if (hasOwnErrorHandler(request.server)) reply.send(error) // which comes next
+  else answerRefusal(error, request, reply)
+}
+
+/** Fastify tells its own error handler by nothing but its name; one that an app sets is `bound …`. */
+export function hasOwnErrorHandler ({ errorHandler }: Pick<FastifyInstance, 'errorHandler'>): boolean {
+  return errorHandler.name !== 'defaultErrorHandler'
 }
 
 /**
- * An error handler: a refusal is answered in the form that MLflow's clients read, or as a page where a browser asks for one. Any
- * other error goes on to Fastify's own handler.
+ * An error handler: what the gateway itself refuses is answered in the form that MLflow's clients read, or as a page where a
+ * browser asks for one. Any other error goes on to Fastify's own handler.
  */
 export function answerRefusal (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  const errorCode = ERROR_CODES[error.code]
+  const errorCode = ERROR_CODES.get(error.code)
   if (errorCode === undefined) {
     reply.send(error)
     return
@@ -41,7 +63,7 @@ function page (statusCode: number, code: string, message: string): string {
 <title>${title}</title>
 <style>${STYLE}</style>
 <h1>${title}</h1>
-<p>The gateway in front of this MLflow server has refused the request. This is why, and what whoever runs the server can do about it:</p>
+<p>The gateway in front of this MLflow server ${statusCode < 500 ? 'has refused the request' : 'cannot answer the request'}. This is why, and what whoever runs the server can do about it:</p>
 <p>${escape(message)}</p>
 <p><code>${code}</code></p>
 `

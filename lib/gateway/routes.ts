@@ -1,19 +1,20 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { METHODS } from '../policy/methods.js'
 import type { GatewaySettings } from './options.js'
-import { isPlain } from './path.js'
+import { createIsPlain } from './path.js'
 import { routePattern } from './pattern.js'
 
 /** MLflow's notebooks embed this part of its UI, wherever they are served from. */
 export const TRACE_RENDERER = '/static-files/lib/notebook-trace-renderer/'
 
 /** The methods that are passed on: those that Fastify knows. */
-const PASSED = [...METHODS, 'QUERY', 'TRACE']
+export const PASSED = [...METHODS, 'QUERY', 'TRACE'] as const
 
 /** Where requests are told apart that a route's URL does not tell apart. */
 const CONSTRAINT = 'mlflowGateway'
 
-/** The path has no escapes: MLflow serves its UI at `…/notebook-trace-renderer/..%2F..%2Findex.html`. */
+/** The path has no escapes behind the static prefix: MLflow serves its UI at `…/notebook-trace-renderer/..%2F..%2Findex.html`. */
 const PLAIN = 'plain'
 /** The same, and the request is what a form sends. */
 const FORM = 'form'
@@ -25,7 +26,7 @@ declare module 'fastify' {
   }
 }
 
-type Parts = Pick<RouteOptions, 'preParsing' | 'preHandler' | 'handler' | 'config'>
+type Parts = Pick<RouteOptions, 'preParsing' | 'preHandler' | 'handler' | 'errorHandler' | 'config'>
 
 /** Adds the routes that pass everything on to the MLflow server; what the app serves itself stays its own. */
 export function addRoutes (app: FastifyInstance, { staticPrefix, callbackPaths }: GatewaySettings, parts: Parts): void {
@@ -34,11 +35,11 @@ export function addRoutes (app: FastifyInstance, { staticPrefix, callbackPaths }
   const isFree = (url: string): boolean => url !== '/*' && !PASSED.some(method => app.hasRoute({ url, method }))
   const health = healthRoutes.filter(url => url !== renderer && isFree(url))
 
-  addConstraint(app)
-  app.route({ ...parts, method: PASSED, url: '/*' })
-  for (const url of new Set(health)) app.route({ ...parts, method: PASSED, url, constraints: { [CONSTRAINT]: PLAIN } })
+  addConstraint(app, staticPrefix)
+  app.route({ ...parts, method: [...PASSED], url: '/*' })
+  for (const url of new Set(health)) app.route({ ...parts, method: [...PASSED], url, constraints: { [CONSTRAINT]: PLAIN } })
   app.route({
-    ...parts, method: PASSED, url: renderer, constraints: { [CONSTRAINT]: PLAIN }, config: { mlflowSecurity: { frameOptions: 'NONE' } }
+    ...parts, method: [...PASSED], url: renderer, constraints: { [CONSTRAINT]: PLAIN }, config: { mlflowSecurity: { frameOptions: 'NONE' } }
   })
   for (const path of new Set(callbackPaths)) {
     app.route({
@@ -48,7 +49,8 @@ export function addRoutes (app: FastifyInstance, { staticPrefix, callbackPaths }
 }
 
 /** The router asks for the kind of each request, and takes only the routes that want it, or want none. */
-function addConstraint (app: FastifyInstance): void {
+function addConstraint (app: FastifyInstance, staticPrefix: string): void {
+  const isPlain = createIsPlain(staticPrefix)
   app.addConstraintStrategy({
     name: CONSTRAINT,
     storage () {
@@ -58,18 +60,12 @@ function addConstraint (app: FastifyInstance): void {
         set: (kind, route) => { routes.set(kind, route) }
       }
     },
-    deriveConstraint: request => kindOf(request)
+    deriveConstraint: ({ url = '', headers }) => isPlain(url) ? kindOf(headers) : undefined
   })
 }
 
 const FORM_TYPE = /^application\/x-www-form-urlencoded\s*(;|$)/i
 
-interface Derived {
-  readonly url?: string | undefined
-  readonly headers: { readonly 'content-type'?: string | undefined, readonly upgrade?: string | undefined }
-}
-
-export function kindOf ({ url = '', headers }: Derived): typeof PLAIN | typeof FORM | undefined {
-  if (!isPlain(url)) return undefined
-  return headers.upgrade === undefined && FORM_TYPE.test(headers['content-type'] ?? '') ? FORM : PLAIN
+function kindOf ({ 'content-type': type = '', upgrade }: IncomingHttpHeaders): typeof PLAIN | typeof FORM {
+  return upgrade === undefined && FORM_TYPE.test(type) ? FORM : PLAIN
 }

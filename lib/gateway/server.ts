@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Server, ServerOptions } from 'node:http'
 import type { Socket } from 'node:net'
 import Fastify from 'fastify'
@@ -60,10 +61,21 @@ export function hangUpWhenClosing (app: FastifyInstance, isSecure: boolean): voi
   app.addHook('preClose', done => {
     for (const socket of unused) socket.destroy()
     for (const session of sessions) session.close()
-    const timer = setInterval(() => server.closeIdleConnections(), 100)
-    server.once('close', () => clearInterval(timer))
+    // Node tells of each answer's end, and a turn of the loop later knows its connection for idle.
+    const onFinish = (message: unknown): void => {
+      if (isOf(message, server)) setImmediate(() => server.closeIdleConnections())
+    }
+    subscribe(FINISHED, onFinish)
+    server.once('close', () => { unsubscribe(FINISHED, onFinish) })
     done()
   })
+}
+
+/** Node's own channel (`diagnostics_channel`, "Built-in Channels"). */
+const FINISHED = 'http.server.response.finish'
+
+function isOf (message: unknown, server: object): boolean {
+  return typeof message === 'object' && message !== null && 'server' in message && message.server === server
 }
 
 /** What Fastify shows of its options. */

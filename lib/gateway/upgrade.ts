@@ -4,16 +4,43 @@ import type { Duplex } from 'node:stream'
 import { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 
-/** What Node hands over with an upgrade. */
-export interface Upgrade {
+/** What a client may send behind its request before it has an answer, in bytes; for more it has to wait. */
+const EARLY = 1 << 16
+
+/**
+ * An upgrade that waits for its answer. Its socket is read meanwhile: only so does a client that gives up show. One that ends
+ * its side is gone, as it is for Node where it waits for any other answer.
+ */
+export class Upgrade {
   readonly socket: Socket
-  /** What the client has sent behind its request. */
-  readonly head: Buffer
+  readonly #early: Buffer[]
+  #size: number
+  readonly #onData = (chunk: Buffer): void => {
+    this.#early.push(chunk)
+    this.#size += chunk.length
+    if (this.#size > EARLY) this.socket.pause()
+  }
+
+  readonly #onEnd = (): void => { this.socket.destroy() }
+
+  /** @param head - what came with the request */
+  constructor (socket: Socket, head: Buffer) {
+    this.socket = socket
+    this.#early = [head]
+    this.#size = head.length
+    socket.on('data', this.#onData).once('end', this.#onEnd)
+  }
+
+  /** Leaves the socket to whoever has the answer. @returns what the client has sent so far */
+  take (): Buffer {
+    this.socket.off('data', this.#onData).off('end', this.#onEnd).pause()
+    return Buffer.concat(this.#early)
+  }
 }
 
 const upgrades = new WeakMap<object, Upgrade>()
 
-/** @returns the sockets of a request that is an upgrade */
+/** @returns what stands behind a request that is an upgrade */
 export function upgradeOf (raw: object): Upgrade | undefined {
   return upgrades.get(raw)
 }
@@ -38,7 +65,7 @@ export function routeUpgrades (app: FastifyInstance): void {
     }
     response.shouldKeepAlive = false
     response.once('finish', () => { socket.end(() => { socket.destroy() }) })
-    upgrades.set(request, { socket, head })
+    upgrades.set(request, new Upgrade(socket, head))
     app.routing(request, response)
   })
 }

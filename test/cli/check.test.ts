@@ -1,7 +1,8 @@
+import { METHODS } from 'node:http'
 import t from 'tap'
 import { check } from '../../lib/cli/check.js'
 import { main } from '../../lib/cli/main.js'
-import { request } from '../fixtures/server.js'
+import { request, send } from '../fixtures/server.js'
 import { echo, gateway } from '../fixtures/upstream.js'
 
 t.test('check: the verdict, the rule, the fix, and the exit code', async t => {
@@ -82,6 +83,28 @@ t.test('check says what the gateway does', async t => {
   }
 })
 
+t.test('check says of each method what the gateway does with it', async t => {
+  const { port } = await gateway(t, { upstream: await echo(t) })
+  const passed: string[] = []
+  const ask = async (method: string, origin: string | undefined) => {
+    const headers = [['Host', 'localhost'], ['Content-Type', 'text/plain'], ...(origin === undefined ? [] : [['Origin', origin] as const])] as const
+    return (await request(port, method, '/', headers)).status
+  }
+  for (const method of METHODS.filter(method => method !== 'CONNECT')) { // which Node gives to nobody: it hangs up
+    const isPassed = await ask(method, undefined) !== 404
+    if (isPassed) passed.push(method)
+    for (const origin of [undefined, 'https://evil.com']) {
+      const question = check({}, { host: 'localhost', origin, site: undefined, method, path: '/' })
+      if (!isPassed) { await t.rejects(question, { message: /^--method: "[A-Z-]+" is not passed on/ }, method); continue }
+      const answer = await question
+      t.equal(answer.allowed ? 200 : answer.statusCode, await ask(method, origin), `${method} ${origin}`)
+    }
+  }
+  t.strictSame(passed.toSorted(), ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'QUERY', 'TRACE'])
+  await t.rejects(check({}, { host: 'localhost', origin: undefined, site: undefined, method: 'CONNECT', path: '/' }), { message: /is not passed on/ })
+  t.equal(await send(port, 'CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n'), '')
+})
+
 t.test('check knows health routes by the router, not by text', async t => {
   const { port } = await gateway(t, { upstream: await echo(t) })
   for (const [method, path] of [['GET', '/%2fhealth'], ['GET', '/health;x'], ['GET', '/HEALTH']] as const) {
@@ -100,8 +123,8 @@ t.test('check knows health routes by the router, not by text', async t => {
     ['GET', '/%zz', /has a "%" that escapes nothing: write %25/],
     ['GET', '/%az', /has a "%" that escapes nothing/],
     ['GET', '/a%', /has a "%" that escapes nothing/],
-    ['FOO', '/health', /^--method: "FOO" is not passed on\. Allowed: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\.$/],
-    ['TRACE', '/health', /is not passed on/]
+    ['FOO', '/health', /^--method: "FOO" is not passed on\. Allowed: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY, TRACE\.$/],
+    ['PROPFIND', '/health', /is not passed on/]
   ] as const) {
     await t.rejects(check({}, { host: 'evil.com', origin: undefined, site: undefined, method, path }), { message }, `${method} ${path}`)
   }

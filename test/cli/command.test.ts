@@ -20,7 +20,15 @@ t.test('a wrong flag or setting is one line on standard error, and an exit code'
   t.teardown(() => taken.close())
   const takenPort = String((taken.address() as AddressInfo).port)
 
+  const pem = join(t.testdir({ 'text.pem': 'text' }), 'text.pem')
+
   for (const [args, expected, message] of [
+    [[...up, '--cert', pem, '--key', pem], 2, /^fastify-mlflow-security: --cert and --key: this is not a certificate and its key in PEM, [^\n]*\n$/],
+    [[...up, '--upstream-ca', pem], 2, /^fastify-mlflow-security: --upstream-ca: this is not a certificate in PEM, [^\n]*\n$/],
+    [[...up, '--', 'mlflow', 'server'], 2, /^fastify-mlflow-security: --upstream http:\/\/127\.0\.0\.1:1 and -- mlflow do not go together: [^\n]*\n$/],
+    [['--', 'mlflow', 'server', '--gunicorn-opts', '--bind 0.0.0.0:80'], 2, /^fastify-mlflow-security: --bind in --gunicorn-opts or MLFLOW_GUNICORN_OPTS would let people past [^\n]*\n$/],
+    [['--', 'mlflow', 'server', '--uvicorn-opts=--host=0.0.0.0'], 2, /^fastify-mlflow-security: --host=0\.0\.0\.0 in --uvicorn-opts or MLFLOW_UVICORN_OPTS would let people past [^\n]*\n$/],
+    [['--', 'serve-mlflow'], 2, /^fastify-mlflow-security: "serve-mlflow" does not say where the port goes: write \{port\} there[^\n]*\n$/],
     [['--bogus'], 2, /^fastify-mlflow-security: Unknown flag --bogus\. See --help\.\n$/],
     [[...up, '--allowed-hosts', 'https://a'], 2, /^fastify-mlflow-security: allowedHosts [^\n]*\n$/],
     // What may be right another time is no wrong setting: systemd tries again.
@@ -74,6 +82,28 @@ t.test('it starts, says what it does in JSON lines, protects, and ends when its 
 t.test('the start line has the address below the static prefix, where the UI is', async t => {
   const started = start(t, ['--upstream', await echo(t), '--port', '0', '--static-prefix', '/mlflow'])
   t.match(await says(started, /Protecting http:\S+ at http:\/\/127\.0\.0\.1:\d+(\S*)"/), { 1: '/mlflow' })
+})
+
+t.test('how long idle connections are kept, how long headers may be, and where a login form may be posted from elsewhere', async t => {
+  const { port } = await listening(t, [
+    '--upstream', await echo(t), '--keep-alive-timeout', '1', '--max-header-size', '40000', '--callback-paths', '/callback,/ml/saml', '--static-prefix', '/ml'
+  ])
+  const socket = connect(port, '127.0.0.1').setEncoding('latin1')
+  socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  const [answer] = await once(socket, 'data')
+  const begun = Date.now()
+  t.match(answer, /\r\nKeep-Alive: timeout=1\r\n/i)
+  await once(socket.resume(), 'close')
+  t.ok(Date.now() - begun >= 900, `${Date.now() - begun} ms`)
+
+  t.equal((await request(port, 'GET', '/', [HOST, ['X-Long', 'a'.repeat(12_000)]])).status, 200)
+  t.equal((await request(port, 'GET', '/', [HOST, ['X-Long', 'a'.repeat(41_000)]])).status, 431)
+
+  const form = [HOST, ['Origin', 'https://login.example'], ['Content-Type', 'application/x-www-form-urlencoded']] as const
+  for (const [path, status] of [['/callback', 200], ['/ml/saml', 200], ['/ml/callback', 403], ['/ml/api/2.0/mlflow/runs/create', 403]] as const) {
+    t.equal((await request(port, 'POST', path, form)).status, status, path)
+  }
+  t.equal((await request(port, 'POST', '/callback', [...form.slice(0, 2), ['Content-Type', 'application/json']])).status, 403)
 })
 
 t.test('localhost is one address to listen on', async t => {

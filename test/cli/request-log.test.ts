@@ -1,12 +1,13 @@
 import { createError } from '@fastify/error'
-import Fastify from 'fastify'
+import * as fastify from 'fastify'
 import t from 'tap'
+import { withoutRequests } from '../../lib/cli/logger.js'
 import { addRequestLog } from '../../lib/cli/request-log.js'
 import { logTo } from '../fixtures/server.js'
 
 t.test('one line for each request, and for each error what is needed to find it', async t => {
   const { logger, lines } = logTo()
-  const app = Fastify({ logger, disableRequestLogging: true })
+  const app = fastify.fastify({ logger, ...withoutRequests(fastify) })
   t.teardown(() => app.close())
   addRequestLog(app)
   const cases: Array<[error: Error, level: number, code: string | undefined, hasStack: boolean]> = [
@@ -29,7 +30,7 @@ t.test('one line for each request, and for each error what is needed to find it'
 
 t.test('what a warning says already has no second line', async t => {
   const { logger, lines } = logTo()
-  const app = Fastify({ logger, disableRequestLogging: true })
+  const app = fastify.fastify({ logger, ...withoutRequests(fastify) })
   t.teardown(() => app.close())
   addRequestLog(app)
   app.get('/', async () => { throw new (createError('FST_MLFLOW_SECURITY_CROSS_ORIGIN', 'refused', 403))() })
@@ -39,7 +40,7 @@ t.test('what a warning says already has no second line', async t => {
 
 t.test('above info there is no line for a request', async t => {
   const { logger, lines } = logTo()
-  const app = Fastify({ logger: { ...logger, level: 'warn' } })
+  const app = fastify.fastify({ logger: { ...logger, level: 'warn' } })
   t.teardown(() => app.close())
   addRequestLog(app)
   app.get('/', async () => 'ok')

@@ -4,6 +4,7 @@ import { connect as connectHttp2, constants } from 'node:http2'
 import type { ClientHttp2Session, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
 import { Duplex } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
+import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import rateLimit from '@fastify/rate-limit'
 import Fastify from 'fastify'
@@ -116,6 +117,11 @@ t.test('exemptions are for the path as it is written', async t => {
     [{}, '/health', true], [{}, '/health?a=%20', true], [{}, '/%68ealth', false], [{}, '/health%2f..', false], [{}, '//health', false], [{}, '/health/', false],
     [{ staticPrefix: '/user/alice@example.com/proxy/absolute/5000' }, '/user/alice@example.com/proxy/absolute/5000/health', true],
     [{ staticPrefix: "/~a:b*c+(d),!$&'=;e" }, "/~a:b*c+(d),!$&'=;e/health", true], [{ staticPrefix: '/a*b' }, '/aXb/health', false],
+    [{ staticPrefix: '/user/a%40b%2A/proxy' }, '/user/a%40b%2A/proxy/health', true], [{ staticPrefix: '/user/a%40b/proxy' }, '/user/a@b/proxy/health', false],
+    [{ staticPrefix: '/user/a%40b/proxy' }, '/user/a%40b/proxy/%68ealth', false], [{ staticPrefix: '/user/a%40b/proxy' }, '/user/%61%40b/proxy/health', false],
+    [{ staticPrefix: '/user/a%40b/proxy' }, '/user/a%40c/proxy/health', false], [{ staticPrefix: '/user/a@b/proxy' }, '/user/a%40b/proxy/health', false],
+    [{ staticPrefix: '/a%2Fb' }, '/a%2Fb/health?c=%20', true], [{ staticPrefix: '/a%2Fb' }, '/a%2fb/health', false], [{ staticPrefix: '/a%2Fb' }, '/a/b/health', false],
+    [{ staticPrefix: '/j%20d%C3%B6%F0%9F%98%80%25' }, '/j%20d%C3%B6%F0%9F%98%80%25/version', true], [{ staticPrefix: '/a%25' }, '/a%2525/version', false],
     [{ staticPrefix: '/:a' }, '/b/health', false], [{ staticPrefix: '/...' }, '/.../version', true]
   ] as const) {
     const { port } = await gateway(t, { upstream: target, ...options })
@@ -127,6 +133,14 @@ t.test('exemptions are for the path as it is written', async t => {
   const frames = async (path: string) => (await request(port, 'GET', path, [HOST])).headers['x-frame-options']
   t.equal(await frames(`${renderer}/index.html`), undefined)
   t.equal(await frames(`${renderer}/..%2F..%2Findex.html`), 'SAMEORIGIN')
+
+  const escaped = '/user/a%40b/proxy'
+  const below = await gateway(t, { upstream: target, staticPrefix: escaped })
+  const framesBelow = async (path: string) => (await request(below.port, 'GET', path, [HOST])).headers['x-frame-options']
+  t.equal(await framesBelow(`${escaped}${renderer}/index.html`), undefined)
+  for (const path of [`${escaped}${renderer}/..%2F..%2Findex.html`, `/user/a@b/proxy${renderer}/index.html`, `${escaped}/static-files%2Flib/notebook-trace-renderer/index.html`, `${escaped}/`]) {
+    t.equal(await framesBelow(path), 'SAMEORIGIN', path)
+  }
 })
 
 t.test('callback paths take form posts of other sites, and nothing else', async t => {
@@ -149,6 +163,11 @@ t.test('callback paths take form posts of other sites, and nothing else', async 
     t.equal((await request(port, method, '/callback', [HOST, origin, form, ['Access-Control-Request-Method', 'POST']])).status, 403, method)
   }
   t.equal((await request(port, 'POST', '/callback', [EVIL, origin, form])).status, 403, 'the Host is checked as ever')
+  const escaped = await gateway(t, { upstream: await upstream(t, listener), callbackPaths: '/a%40b/callback', staticPrefix: '/a%40b' })
+  for (const [path, status] of [['/a%40b/callback', 200], ['/a@b/callback', 403], ['/a%40b/%63allback', 403]] as const) {
+    t.equal((await request(escaped.port, 'POST', path, [HOST, origin, form])).status, status, path)
+  }
+  t.throws(() => createGateway({ upstream: 'http://a', staticPrefix: '/a%40b', callbackPaths: '/a%40b/api/x' }), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' })
   for (const callbackPaths of ['callback', '/a/../b', '/a%20b', '/a?b', '//a', '/api', '/api/2.0/x', '/ajax-api/x', '/mlflow/api/x', '/mlflow/AJAX-api/x', '/a#b', '/a\\b', '/*/x?']) {
     t.throws(() => createGateway({ upstream: 'http://a', staticPrefix: '/mlflow', callbackPaths }), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^callbackPaths \(--callback-paths\): / }, callbackPaths)
   }
@@ -268,6 +287,53 @@ t.test('HTTP/2: an answer that breaks off resets its stream alone, and a client 
   await close()
 })
 
+t.test('HTTP/2: a stream that is reset while a hook waits asks the upstream for nothing', async t => {
+  const { seen, listener } = recorder()
+  let waiting = (): void => {}
+  const { session, close } = await secure(t, {
+    upstream: await upstream(t, listener),
+    before: app => {
+      app.addHook('preHandler', async ({ url, raw }) => {
+        if (url !== '/gone') return
+        await new Promise<void>(resolve => { raw.once('close', resolve); waiting() })
+      })
+    }
+  })
+  const begun = new Promise<void>(resolve => { waiting = resolve })
+  const stream = session.request({ ':path': '/gone' })
+  stream.on('error', () => {})
+  await begun
+  stream.close(constants.NGHTTP2_CANCEL)
+  await once(stream, 'close')
+  await wait(50)
+  t.match(await askHttp2(session, { ':path': '/' }), { body: 'ok' }, 'the session lives on')
+  t.strictSame(seen.map(({ url }) => url), ['/'])
+  await close()
+})
+
+t.test('an answer that has begun when the gateway closes is its connection\'s last, with and without TLS', async t => {
+  for (const isSecure of [false, true]) {
+    let end = (): void => {}
+    const target = await upstream(t, (_request, response) => { response.write('begun '); end = () => { response.end('ended') } })
+    const tls = isSecure ? await certificate() : undefined
+    const app = createGateway({ upstream: target, tls })
+    t.teardown(() => app.close())
+    const port = await listen(app)
+    const socket = tls === undefined ? connect(port, '127.0.0.1') : connectTls({ port, host: '127.0.0.1', ca: tls.cert })
+    let text = ''
+    socket.setEncoding('latin1').on('data', chunk => { text += chunk })
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    while (!text.includes('begun')) await once(socket, 'data')
+    const closed = app.close()
+    await wait(50)
+    const begun = Date.now()
+    end()
+    await Promise.all([closed, once(socket, 'close')])
+    t.match(text, /ended\r\n0\r\n\r\n$/)
+    t.ok(Date.now() - begun < 5000, `${Date.now() - begun} ms, not its keep-alive time`)
+  }
+})
+
 t.test('WebSockets over TLS', async t => {
   const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   t.teardown(() => sockets.close())
@@ -296,6 +362,60 @@ t.test('HTTP/2: a head that Node will not send is a 502 in its place, whole', as
   t.equal(answer.headers['content-length'], String(answer.body.length))
   t.match(await askHttp2(session, { ':path': '/open' }), { headers: { ':status': 502, location: undefined } }, 'nor while the body is still coming')
   t.match(await askHttp2(session, { ':path': '/' }), { headers: { ':status': 302, location: '/a' }, body: 'ok' }, 'the session lives on')
+  await close()
+})
+
+t.test('HTTP/2: CONNECT, with a protocol (RFC 8441) or without, and methods that nobody knows are refused, and the session lives on', async t => {
+  const { seen, listener } = recorder()
+  const { port, session, close } = await secure(t, { upstream: await upstream(t, listener) })
+  const authority = `127.0.0.1:${port}`
+  if (session.remoteSettings.maxConcurrentStreams === undefined) await once(session, 'remoteSettings')
+  t.notOk(session.remoteSettings.enableConnectProtocol, 'no browser tries a WebSocket this way')
+  const socket = session.request({ ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/', ':scheme': 'https', ':authority': authority, 'sec-websocket-version': '13' })
+  const [error] = await once(socket, 'error')
+  t.match(error, { code: 'ERR_HTTP2_STREAM_ERROR', message: /PROTOCOL_ERROR/ })
+  const tunnel = session.request({ ':method': 'CONNECT', ':authority': authority })
+  const [headers] = await once(tunnel, 'response')
+  t.equal(headers[':status'], 405)
+  tunnel.destroy()
+  for (const method of ['FOO', 'PROPFIND', 'get', '__proto__']) {
+    t.match(await askHttp2(session, { ':method': method, ':path': '/' }), { headers: { ':status': 404, 'x-content-type-options': 'nosniff' } }, method)
+    const foreign = await askHttp2(session, { ':method': method, ':path': '/', ':authority': 'evil.com' })
+    t.equal(foreign.headers[':status'], method === 'PROPFIND' ? 403 : 404, 'Node knows this one, and the hooks see it')
+  }
+  t.strictSame(seen, [])
+  t.match(await askHttp2(session, { ':path': '/' }), { headers: { ':status': 200 }, body: 'ok' })
+  await close()
+})
+
+t.test('HTTP/2: streams that are reset at once, by the thousand, cost neither the gateway nor the upstream much', async t => {
+  const load = { running: 0, most: 0 }
+  const target = await upstream(t, (request, response) => {
+    if (request.url === '/ok') { response.end('ok'); return }
+    load.most = Math.max(load.most, ++load.running)
+    response.once('close', () => { load.running-- })
+  })
+  let asked = 0
+  const { port, cert, session, close } = await secure(t, {
+    upstream: target, before: app => { app.addHook('onRequest', async () => { asked++ }) }
+  })
+  session.on('error', () => {})
+  const closed = new Promise<void>(resolve => { session.once('close', resolve) })
+  const one = async (): Promise<void> => {
+    const stream = session.request({ ':path': '/reset' })
+    stream.on('error', () => {})
+    stream.close(constants.NGHTTP2_CANCEL)
+    await once(stream, 'close')
+  }
+  for (let i = 0; i < 20 && !session.destroyed; i++) await Promise.race([closed, Promise.all(Array.from({ length: 100 }, one))])
+  for (let i = 0; i < 500 && load.running > 0; i++) await wait(10)
+  t.ok(asked > 100, `${asked} have come to the gateway`)
+  t.equal(load.running, 0, 'no request of them goes on at the upstream')
+  t.ok(load.most <= 200, `${load.most} at a time at most`)
+  const other = connectHttp2(`https://127.0.0.1:${port}`, { ca: cert })
+  t.teardown(() => { other.destroy() })
+  t.match(await askHttp2(other, { ':path': '/ok' }), { body: 'ok' }, 'others are served')
+  other.close()
   await close()
 })
 

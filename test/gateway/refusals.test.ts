@@ -1,6 +1,10 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
-import { request } from '../fixtures/server.js'
-import { echo, gateway } from '../fixtures/upstream.js'
+import mlflowGateway, { createGateway } from '../../lib/gateway.js'
+import { AmbiguousPathError } from '../../lib/gateway/errors.js'
+import { hasOwnErrorHandler } from '../../lib/gateway/refusals.js'
+import { createApp, listen, request } from '../fixtures/server.js'
+import { echo, gateway, upstream } from '../fixtures/upstream.js'
 
 const NAVIGATION = ['Accept', 'text/html,application/xhtml+xml;q=0.9,*/*;q=0.8'] as const
 
@@ -38,14 +42,72 @@ t.test('a browser that navigates gets a page in words: no script, every value es
   t.match((await request(port, 'GET', '/', [['Host', 'mlflow.lan'], ['Accept', 'application/json, text/plain']])).headers, { 'content-type': /json/ })
 })
 
-t.test("other errors are Fastify's to answer, and an app's own error handler comes before", async t => {
-  const { port } = await gateway(t, { upstream: 'http://127.0.0.1:1' })
-  const answer = await request(port, 'GET', '/', [['Host', 'localhost'], NAVIGATION])
-  t.equal(answer.status, 502)
-  t.match(JSON.parse(answer.body), { code: 'FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE' })
-  const own = await gateway(t, {
+t.test('what else the gateway answers itself has the same form, for clients and for browsers', async t => {
+  const slow = await upstream(t, () => {})
+  for (const [options, path, headers, status, code] of [
+    [{ upstream: 'http://127.0.0.1:1' }, '/', [], 502, 'TEMPORARILY_UNAVAILABLE'],
+    [{ upstream: slow, upstreamTimeout: 0.1 }, '/', [], 504, 'DEADLINE_EXCEEDED'],
+    [{ upstream: slow }, '/a/../b', [], 400, 'INVALID_PARAMETER_VALUE'],
+    [{ upstream: slow, disableSecurityMiddleware: true }, '/', [['Host', 'b']], 400, 'INVALID_PARAMETER_VALUE'],
+    [{ upstream: slow }, '/', [['Transfer-Encoding', 'gzip, chunked']], 501, 'NOT_IMPLEMENTED']
+  ] as const) {
+    const { port } = await gateway(t, options)
+    const name = `${status} ${path}`
+    t.match(JSON.parse((await request(port, 'GET', path, [['Host', 'localhost'], ...headers])).body), { statusCode: status, error_code: code, message: /./ }, name)
+    const page = await request(port, 'GET', path, [['Host', 'localhost'], ...headers, NAVIGATION])
+    t.match(page, { status, headers: { 'content-type': 'text/html; charset=utf-8' }, body: status < 500 ? /has refused the request/ : /cannot answer the request/ }, name)
+  }
+})
+
+t.test("what the gateway does not know is Fastify's to answer", async t => {
+  const { port } = await gateway(t, {
     upstream: await echo(t),
-    before: app => { app.setErrorHandler((_error, _request, reply) => { reply.code(418).send('own') }) }
+    before: app => { app.get('/own', async () => { throw Object.assign(new Error('own'), { statusCode: 418, code: 'toString' }) }) }
   })
-  t.match(await request(own.port, 'GET', '/', [['Host', 'evil.com']]), { status: 418, body: 'own' })
+  const answer = await request(port, 'GET', '/own', [['Host', 'localhost'], NAVIGATION])
+  t.match(answer, { status: 418, headers: { 'content-type': /json/ } })
+  t.notOk(JSON.parse(answer.body).error_code)
+  t.match(JSON.parse((await request(port, 'GET', '/own', [['Host', 'evil.com']])).body), { error_code: 'PERMISSION_DENIED' }, "what is refused of the app's own routes is the gateway's")
+})
+
+t.test("an app's own error handler comes before, whenever it is set, and without a warning", async t => {
+  const warnings: Error[] = []
+  const listener = (warning: Error): void => { warnings.push(warning) }
+  process.on('warning', listener)
+  t.teardown(() => { process.off('warning', listener) })
+  const own = (_error: Error, _request: FastifyRequest, reply: FastifyReply): void => { reply.code(418).send('own') }
+  const target = await echo(t)
+  const before = createGateway({ upstream: target, before: app => { app.setErrorHandler(own); app.get('/own', async () => 'ok') } })
+  const after = createGateway({ upstream: target })
+  after.setErrorHandler(own)
+  const nested = createGateway({
+    upstream: target, before: app => app.register(async app => { app.setErrorHandler(own); app.get('/own', async () => 'ok') })
+  })
+  for (const [app, path, status] of [[before, '/', 418], [before, '/own', 418], [after, '/', 418], [nested, '/own', 418], [nested, '/', 403]] as const) {
+    t.teardown(() => app.close())
+    t.equal((await app.inject({ url: path, headers: { host: 'evil.com' } })).statusCode, status, path)
+  }
+  await new Promise(resolve => { setImmediate(resolve) }) // warnings come late
+  t.strictSame(warnings, [])
+})
+
+t.test('as a plugin it answers for its own routes alone', async t => {
+  const { app } = createApp(t)
+  app.get('/own', async () => { throw new AmbiguousPathError() })
+  await app.register(mlflowGateway, { upstream: 'http://127.0.0.1:1' })
+  app.addHook('preHandler', async () => {}) // hooks that come later change nothing of it
+  const port = await listen(app)
+  t.match(JSON.parse((await request(port, 'GET', '/', [['Host', 'evil.com']])).body), { error_code: 'PERMISSION_DENIED' })
+  t.match(JSON.parse((await request(port, 'GET', '/health', [['Host', 'evil.com']])).body), { error_code: 'TEMPORARILY_UNAVAILABLE' })
+  t.match(await request(port, 'GET', '/', [['Host', 'localhost'], NAVIGATION]), { status: 502, headers: { 'content-type': /html/ } })
+  for (const host of ['localhost', 'evil.com']) {
+    t.notOk(JSON.parse((await request(port, 'GET', '/own', [['Host', host], NAVIGATION])).body).error_code, 'an own route is answered as ever')
+  }
+  t.notOk(hasOwnErrorHandler(app))
+
+  const { app: handled } = createApp(t)
+  handled.setErrorHandler((error: FastifyError, _request, reply) => { reply.code(418).send(error.code) })
+  await handled.register(mlflowGateway, { upstream: 'http://127.0.0.1:1' })
+  t.ok(hasOwnErrorHandler(handled))
+  t.match(await request(await listen(handled), 'GET', '/', [['Host', 'evil.com']]), { status: 418, body: 'FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED' })
 })

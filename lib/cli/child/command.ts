@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { resolvePrefix } from '../../gateway/options.js'
 import { quote } from '../../grammar/quote.js'
 import { variableNames } from '../../settings/table.js'
 import { UsageError } from '../usage-error.js'
@@ -66,7 +67,11 @@ export function besideChild<Values extends { readonly upstream?: string | undefi
 ): Values & { readonly 'static-prefix': string | undefined } {
   const { upstream, 'static-prefix': prefix = staticPrefix } = values
   if (upstream !== undefined) throw new UsageError(`--upstream ${upstream} and -- ${name} do not go together: either the server runs already, or the gateway starts it.`)
-  if (staticPrefix !== undefined && prefix !== staticPrefix) {
+  if (staticPrefix?.includes('%') === true) {
+    throw new UsageError(`--static-prefix: ${name} compares it with paths whose escapes are resolved, and would never meet ${quote(staticPrefix)}. ` +
+      'Write it without escapes behind the --, and before it, as --static-prefix, as it stands in the browser\'s address.')
+  }
+  if (staticPrefix !== undefined && decodeURIComponent(resolvePrefix(prefix)) !== staticPrefix) {
     throw new UsageError(`--static-prefix: ${name} has ${quote(staticPrefix)}, and the gateway ${quote(String(prefix))}. Leave the gateway's out.`)
   }
   return { ...values, 'static-prefix': prefix }

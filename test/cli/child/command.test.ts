@@ -73,6 +73,10 @@ t.test('its static prefix is the gateway\'s', async t => {
   t.strictSame(besideChild({}, of([])), { 'static-prefix': undefined })
   t.strictSame(besideChild({ 'static-prefix': '/x' }, of([])), { 'static-prefix': '/x' })
   t.strictSame(besideChild({}, of(['--static-prefix', '/ml'])), { 'static-prefix': '/ml' })
+  t.strictSame(besideChild({ 'static-prefix': '/user/a%40b' }, of(['--static-prefix', '/user/a@b'])), { 'static-prefix': '/user/a%40b' }, 'the same in the address bar')
+  t.throws(() => besideChild({}, of(['--static-prefix', '/user/a%40b'])), {
+    code: 'FST_MLFLOW_SECURITY_USAGE', message: /^--static-prefix: mlflow compares it with paths whose escapes are resolved, and would never meet "\/user\/a%40b"\. Write it without escapes behind the --/
+  })
   t.throws(() => besideChild({ 'static-prefix': '' }, of(['--static-prefix', '/ml'])), { message: /^--static-prefix: mlflow has "\/ml", and the gateway ""/ })
 })
 
