@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { withoutQuestion } from '../without-question.js'
 import { ratio, show, spread, table, takeTurns } from '../harness.js'
 import { freePort, reachable, start } from '../processes.js'
 
@@ -12,33 +13,27 @@ const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 const VENV = process.env.ENGINES_VENV ?? join(process.env.HOME ?? '', '.cache/fastify-mlflow-security/engines')
 const LARGE = 50e6
 
-/** How each is started, and what takes the question out of its example. */
+/** How each is started. */
 const ENGINES = {
   nginx: {
     dialect: 'nginx',
-    command: folder => ['nginx', '-p', folder, '-c', join(folder, 'nginx.conf'), '-g', `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;`],
-    silence: text => text.replace('auth_request /_authorize;', '')
+    command: folder => ['nginx', '-p', folder, '-c', join(folder, 'nginx.conf'), '-g', `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;`]
   },
   caddy: {
     dialect: 'caddy',
-    command: folder => ['caddy', 'run', '--config', join(folder, 'Caddyfile'), '--adapter', 'caddyfile'],
-    silence: text => text.replace(/\t\treverse_proxy 127\.0\.0\.1:\d+ \{\n\t\t\timport question\n\n[\s\S]*?\n\t\t\}\n/, '')
+    command: folder => ['caddy', 'run', '--config', join(folder, 'Caddyfile'), '--adapter', 'caddyfile']
   },
   haproxy: {
     dialect: 'nginx',
-    command: () => ['haproxy', '-f', 'haproxy.cfg'],
-    silence: text => text.replace(/^ {2}http-request (lua\.authorize|deny .*)$/gm, '')
+    command: () => ['haproxy', '-f', 'haproxy.cfg']
   },
   traefik: {
     dialect: 'traefik',
-    command: () => [join(VENV, 'bin/traefik'), '--configFile=traefik.yml'],
-    silence: text => text.replace(/\[authorize, browser\]/g, '[browser]')
+    command: () => [join(VENV, 'bin/traefik'), '--configFile=traefik.yml']
   },
   envoy: {
     dialect: 'envoy',
-    command: () => [join(VENV, 'bin/envoy'), '-c', 'envoy.yaml', '--disable-hot-restart', '--concurrency', '2', '--log-level', 'error'],
-    silence: text => text.replace(/ {18}- name: envoy\.filters\.http\.ext_authz[\s\S]*?(?= {18}- name: envoy\.filters\.http\.router)/, '')
-      .replace(/ +typed_per_filter_config:\n(?: {28}.*\n)+/, '')
+    command: () => [join(VENV, 'bin/envoy'), '-c', 'envoy.yaml', '--disable-hot-restart', '--concurrency', '2', '--log-level', 'error']
   }
 }
 
@@ -82,14 +77,14 @@ async function startAuthorize (dialect) {
 
 /** @param isSilent - without its question */
 async function startEngine (name, authorize, upstream, isSilent) {
-  const { command, silence } = ENGINES[name]
+  const { command } = ENGINES[name]
   const folder = mkdtempSync(join(tmpdir(), `${name}-`))
   const port = await freePort()
   const ports = { 8080: port, 8081: authorize, 5000: upstream }
   cpSync(fileURLToPath(new URL(`../../examples/engines/${name}`, import.meta.url)), folder, { recursive: true })
   for (const file of readdirSync(folder)) {
     const text = readFileSync(join(folder, file), 'utf8').replace(/\b(8080|8081|5000)\b/g, own => String(ports[own]))
-    const changed = isSilent ? silence(text) : text
+    const changed = isSilent ? withoutQuestion(name, text) : text
     writeFileSync(join(folder, file), name === 'nginx' ? changed.replace('http {', 'http { access_log off; keepalive_requests 10000000;') : changed)
   }
   const [file, ...args] = command(folder)
