@@ -1,10 +1,11 @@
-import type { Dispatcher, buildConnector } from 'undici'
+import type { Dispatcher, Pool, buildConnector } from 'undici'
 import { loadOptional } from './optional.js'
 import type { Upstream } from './options.js'
 
 /** The HTTP client for the upstream. */
 export interface UpstreamClient {
-  dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean
+  /** @param isRepeated - it needs a new connection: where one kept connection has died, the others may have died with it */
+  dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler, isRepeated: boolean): boolean
   /** @returns whether an error ended a connection that had served a request before, as a server closes idle ones */
   wasKept (error: object): boolean
   close (): Promise<void>
@@ -24,19 +25,21 @@ export async function createClient ({ origin, headersTimeout, ca }: Upstream, ma
   const undici = await loadOptional('undici', () => import('undici'))
   const bytesRead = new WeakMap<object, number>()
   const connect = undici.buildConnector({ rejectUnauthorized: true, allowHalfOpen: true, ...(ca === undefined ? {} : { ca }) })
-  const pool = new undici.Pool(origin, {
+  const options: Pool.Options = {
     headersTimeout,
     maxHeaderSize,
     bodyTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE,
     keepAliveMaxTimeout: KEEP_ALIVE,
     connect: watched(connect, bytesRead)
-  })
+  }
+  const pool = new undici.Pool(origin, options)
+  const single = new undici.Pool(origin, { ...options, pipelining: 0 }) // undici keeps no connection then
   return {
-    dispatch: (options, handler) => pool.dispatch(options, handler),
+    dispatch: (options, handler, isRepeated) => (isRepeated ? single : pool).dispatch(options, handler),
     // undici's own errors have what is known of the socket with them.
     wasKept: error => [bytesRead.get(error), Reflect.get(Object(Reflect.get(error, 'socket')), 'bytesRead')].some(bytes => Number(bytes) > 0),
-    close: () => pool.destroy()
+    close: async () => { await Promise.all([pool.destroy(), single.destroy()]) }
   }
 }
 

@@ -85,7 +85,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       body: this.#upload ?? null,
       reset: false, // undici would close the connection after HEAD, and after GET and DELETE with a body
       ...(upgrade === undefined ? {} : { upgrade: protocol, headersTimeout: this.#way.upgradeTimeout })
-    }, this)
+    }, this, this.#isRepeated)
   }
 
   onRequestStart (controller: Controller): void {

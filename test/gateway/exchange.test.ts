@@ -69,6 +69,28 @@ t.test('a request on a kept connection that the upstream has just closed is sent
   }
 })
 
+t.test('it is sent again on a new connection: where one kept connection has died, its neighbours die with it', async t => {
+  let connections = 0
+  const held: Socket[] = []
+  /** Each connection serves one request, as if its worker ended then. The first three wait for each other. */
+  const target = await socketServer(t, socket => {
+    let count = 0
+    const isFirst = ++connections <= 3
+    socket.on('data', () => {
+      if (++count > 1) { socket.resetAndDestroy(); return }
+      if (!isFirst) { socket.write('HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nnew'); return }
+      if (held.push(socket) < 3) return
+      for (const waiting of held) waiting.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+    })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const first = await Promise.all([1, 2, 3].map(() => request(port, 'GET', '/first', [HOST])))
+  t.same(first.map(({ status }) => status), [200, 200, 200])
+  t.equal(connections, 3)
+  t.match(await request(port, 'GET', '/second', [HOST]), { status: 200, body: 'new' })
+  t.equal(connections, 4)
+})
+
 t.test('a connection that dies at its first request is no reason to ask again', async t => {
   let connections = 0
   const target = await socketServer(t, socket => { connections++; socket.once('data', () => socket.resetAndDestroy()) })
