@@ -24,9 +24,13 @@ export function refusalError ({ code, message }: Refused): FastifyError {
   }
 }
 
-/** @param url - the route */
-export function invalidRouteConfig (url: string, key: string, value: unknown, allowed: string): FastifyError {
-  return new InvalidRouteConfigError(`Route ${show(url)}: config.${key} is ${show(value)}. Allowed: ${allowed}.`)
+/**
+ * @param url - the route
+ * @param unknown - a key of the value that no override has
+ */
+export function invalidRouteConfig (url: string, key: string, value: unknown, allowed: string, unknown?: string): FastifyError {
+  const what = unknown === undefined ? '' : `, and there is no ${show(unknown)}`
+  return new InvalidRouteConfigError(`Route ${show(url)}: config.${key} is ${show(value)}${what}. Allowed: ${allowed}.`)
 }
 
 /** @param url - the route */

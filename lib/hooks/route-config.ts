@@ -13,6 +13,8 @@ const PREFLIGHT_OPTIONS = [...CORS_OPTIONS, 'methods', 'allowedHeaders', 'maxAge
 const ALLOWED_CORS = 'false, or an object with the @fastify/cors option exposedHeaders; on a route for OPTIONS, where preflights go, also ' +
   'methods, allowedHeaders, maxAge, cacheControl (a string) and preflight'
 
+const KEYS = ['host', 'origin', 'frameOptions']
+
 const NONE: RouteOverride = Object.freeze({})
 const UNPROTECTED: RouteOverride = Object.freeze({ host: false, origin: false, frameOptions: 'NONE' })
 
@@ -134,7 +136,7 @@ function parseLate (request: FastifyRequest, config: object): RouteSettings {
   try {
     return parseRoute(url, method, config)
   } catch (error) {
-    request.log.error(error, 'The route was registered before fastify-mlflow-security, and its overrides are wrong: it has none')
+    request.log.error(error, 'The route was registered before fastify-mlflow-security, and its overrides are wrong. They are ignored: register fastify-mlflow-security first')
     return UNSET
   }
 }
@@ -158,7 +160,10 @@ function parseCors (url: string, method: Checked['method'], { cors }: Words): Ro
 function parseRouteConfig (url: string, { mlflowSecurity: override }: Words): RouteOverride {
   if (override === undefined) return NONE
   if (override === false) return UNPROTECTED
-  if (!isOverride(override)) throw invalidRouteConfig(url, 'mlflowSecurity', override, ALLOWED)
+  if (!isOverride(override)) {
+    const unknown = isObject(override) ? Object.keys(override).find(key => !KEYS.includes(key)) : undefined
+    throw invalidRouteConfig(url, 'mlflowSecurity', override, ALLOWED, unknown)
+  }
   return Object.freeze({ ...override })
 }
 

@@ -1,4 +1,5 @@
 import { EntryProblem } from '../grammar/entry-problem.js'
+import { withTrustedFix } from '../grammar/host-pattern.js'
 import type { HostPattern } from '../grammar/host-pattern.js'
 import { defaultPort, isWebScheme } from '../grammar/origin.js'
 import { ANY_PORT } from '../grammar/ports.js'
@@ -28,7 +29,21 @@ export function compileFrameAncestors (entries: readonly string[]): FrameAncesto
   }
 }
 
-function parseSource (entry: string): { text: string, wildcards: Wildcard[] } {
+interface Source { readonly text: string, readonly wildcards: readonly Wildcard[] }
+
+/** @throws EntryProblem with a fix only if that is a source itself: an origin may have what a policy cannot say */
+function parseSource (entry: string): Source {
+  try {
+    return compileSource(entry)
+  } catch (error) {
+    throw withTrustedFix(error, fix => {
+      compileSource(fix)
+      return parseOriginEntry(fix).pattern
+    })
+  }
+}
+
+function compileSource (entry: string): Source {
   const { scheme, pattern, port } = parseOriginEntry(entry)
   const host = formatPattern(pattern)
   // CSP Level 3 §2.3.1: a browser ignores a source whose host has other characters.

@@ -131,7 +131,7 @@ function parseSchemeAndHost (entry: string): OriginEntry {
 function withoutScheme (entry: string): EntryProblem {
   if (entry.startsWith('@')) return new EntryProblem('is no list that has a name', entry === '@default' ? undefined : '@default')
   const local = /^(?:localhost|127\.|\[::1\])/i.test(entry)
-  const host = entry.replace(/^(?:.*:)?\/\//, '')
+  const host = entry.replace(/^(?:.*:)?\/\//, '').replace(/\/$/, '')
   return new EntryProblem('has no scheme', local || NAME_AND_PORT.test(host) ? `${local ? 'http' : 'https'}://${host}` : undefined)
 }
 

@@ -40,6 +40,9 @@ t.test('a wrong override stops the registration of the route', async t => {
       code: 'FST_MLFLOW_SECURITY_INVALID_ROUTE_CONFIG', message: /^Route "\/x": config\.mlflowSecurity is .*Allowed: false, or an object/
     }, JSON.stringify(mlflowSecurity))
   }
+  t.throws(() => app.get('/x', { config: Object({ mlflowSecurity: { host: false, orgin: false } }) }, () => ''), {
+    message: /^Route "\/x": config\.mlflowSecurity is \{"host":false,"orgin":false\}, and there is no "orgin"\. Allowed: /
+  })
   const wrongCors: unknown[] = [
     { origin: '*' }, { origin: '*', maxAge: 1 }, { credentials: true }, { delegator: () => {} }, { hook: 'preHandler' }, { strictPreflight: true },
     { preflightContinue: false }, { optionsSuccessStatus: 200 }, { origins: 'https://a' }, { maxAge: undefined }, { maxAge: '1' }, { methods: 'a\nb' },

@@ -49,6 +49,8 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['app.company.com', /has no scheme/, 'https://app.company.com'],
     ['//app.company.com', /has no scheme/, 'https://app.company.com'],
     ['localhost:3000', /has no scheme/, 'http://localhost:3000'],
+    ['localhost:3000/', /has no scheme/, 'http://localhost:3000'],
+    ['app.company.com/', /has no scheme/, 'https://app.company.com'],
     ['127.0.0.1:3000', /has no scheme/, 'http://127.0.0.1:3000'],
     ['not-localhost.company.com', /has no scheme/, 'https://not-localhost.company.com'],
     ['app.company.com//ui', /has no scheme/, ''],
@@ -129,7 +131,7 @@ t.test('frameAncestors becomes a directive of the Content-Security-Policy', asyn
   for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries).directive, directive, entries.join())
   t.strictSame(compileFrameAncestors([]), { directive: undefined, wildcards: [] })
   t.throws(() => codedErrors(() => compileFrameAncestors(['https://a_b.com'])), { message: /Content-Security-Policy, whose host names have no "_"/ })
-  for (const entry of ['@default', "'none'", 'self', 'null']) {
+  for (const entry of ['@default', "'none'", 'self', 'null', 'http://10.0.0.0/8']) {
     t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { message: /^frameAncestors \(--frame-ancestors\): (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
   }
   for (const entry of ['https://nb-*.company.com', 'http://192.168.*', 'http://[::1]']) {
