@@ -35,7 +35,7 @@ const wanted = positionals.length > 0 ? positionals : values.guard ? GUARDED : P
 const sections = []
 for (const part of wanted) {
   const { run } = await import(`./parts/${part}.js`)
-  const section = await run({ rounds: values.full ? 31 : values.guard ? 5 : 9, full: values.full === true, guard: values.guard === true })
+  const section = await run({ rounds: values.full ? 21 : values.guard ? 5 : 9, full: values.full === true, guard: values.guard === true })
   console.log(`## ${section.title}\n\n${section.text.join('\n\n')}\n\n${targetTable(section.targets)}\n`)
   sections.push(section)
 }

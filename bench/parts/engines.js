@@ -48,9 +48,9 @@ export async function run ({ rounds, full }) {
     const asking = await startEngine(name, authorize.port, upstream.port, false)
     const plain = await startEngine(name, authorize.port, upstream.port, true)
     for (const [what, path, connections, measure] of [['small JSON', '/runs', 20, rate], ['50 MB, MB', `/blob?size=${LARGE}`, 4, megabytes]]) {
-      const load = url => () => measure(`${url}${path}`, connections, full ? 3 : 2)
+      const load = url => () => measure(`${url}${path}`, connections, 2)
       const variants = { asking: load(asking.url), plain: load(plain.url), gateway: load(gateway.url) }
-      const values = await takeTurns(variants, Math.min(rounds, full ? 5 : 3))
+      const values = await takeTurns(variants, Math.min(rounds, 3))
       const ratios = ['plain', 'gateway'].map(other => show(ratio(values, 'asking', other)))
       rows.push([name, what, show(spread(values.asking), 0), ...ratios])
     }
