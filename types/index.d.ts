@@ -127,7 +127,7 @@ export interface HostMalformed extends RefusedRequest {
   readonly check: 'host'
   readonly code: 'FST_MLFLOW_SECURITY_HOST_MALFORMED'
   readonly statusCode: 400
-  /** No setting allows a malformed Host. */
+  /** No entry allows a malformed Host. */
   readonly setting: undefined
   readonly entry: undefined
 }

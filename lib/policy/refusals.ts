@@ -129,7 +129,7 @@ function malformed (header: string, value: string, conflict: string | undefined)
     value,
     setting: undefined,
     entry: undefined,
-    message: `${INVALID_HOST}: ${shown}${explainMalformed(value, conflict)}. No setting allows it.`
+    message: `${INVALID_HOST}: ${shown}${explainMalformed(value, conflict)}. No entry allows it.`
   })
 }
 
