@@ -174,8 +174,11 @@ export interface RouteOverride {
   readonly frameOptions?: FrameOptions | undefined
 }
 
-/** `config: { mlflowSecurity: … }` of a route; `false` for no protection at all. */
-export type RouteConfig = false | RouteOverride
+/**
+ * `config: { mlflowSecurity: … }` of a route; `false` for no protection at all. (`& object` refuses `true`. Fastify infers the type
+ * of `config`, so only `satisfies RouteConfig` shows a misspelt key.)
+ */
+export type RouteConfig = false | (RouteOverride & object)
 
 /**
  * The message of the diagnostics channel `fastify-mlflow-security.refused`, and the fields of the log line. Values of

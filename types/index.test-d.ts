@@ -38,6 +38,14 @@ app.get('/override', { config: { mlflowSecurity: { host: false, origin: false, f
 app.get('/off', { config: { mlflowSecurity: false } }, () => '')
 // @ts-expect-error only false switches a check off
 app.get('/wrong', { config: { mlflowSecurity: { host: true } } }, () => '')
+// @ts-expect-error there is nothing to switch on
+app.get('/on', { config: { mlflowSecurity: true } }, () => '')
+// @ts-expect-error a text
+app.get('/text', { config: { mlflowSecurity: 'off' } }, () => '')
+app.get('/nothing', { config: { mlflowSecurity: {} } }, () => '')
+app.get('/known', { config: { mlflowSecurity: { origin: false } satisfies RouteConfig } }, () => '')
+// @ts-expect-error a misspelt key
+app.get('/misspelt', { config: { mlflowSecurity: { orgin: false } satisfies RouteConfig } }, () => '')
 // @ts-expect-error an unknown key
 const unknown: RouteConfig = { hosts: false }
 // @ts-expect-error no such value
