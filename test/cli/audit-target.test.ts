@@ -28,6 +28,10 @@ t.test('a server that refuses its own name: that is the finding, and nothing els
   t.strictSame(ids(report, 'held'), [])
   t.equal(report.exitCode, 1)
   t.equal(report.requests, 6)
+  t.match(
+    report.findings[0]?.fix,
+    /If the gateway stands in front, .* take MLFLOW_SERVER_ALLOWED_HOSTS away from MLflow, or add the host and port of --upstream there\.$/
+  )
 })
 
 t.test('a login wall is inconclusive, unless the login is given', async t => {
@@ -69,7 +73,7 @@ t.test('a rate limit or a ban on the way is inconclusive, and what got through g
   const banned = await startAudited(t, [], { wrap: (n, inner) => n > 15 ? ({ socket }) => { socket.destroy() } : inner })
   const ban = await findings(banned.url)
   t.strictSame([heldAttacks(ban), ids(ban, 'gap'), ban.exitCode], [[], [], 2])
-  t.match(ban.findings.find(({ id }) => id === 'foreign-host')?.evidence, /403; but plain requests are answered otherwise at the end/)
+  t.match(ban.findings.find(({ id }) => id === 'foreign-host')?.evidence, /403; but plain requests are answered otherwise at the end than at the beginning: a rate limit, a ban, or a restart\? If it was a restart, try again$/)
 
   const late = await startAudited(t, [], { wrap: (n, inner) => n > 3 ? (_request, response) => { response.writeHead(403).end() } : inner })
   const refused = await findings(late.url)
@@ -172,6 +176,11 @@ t.test('nothing there is one line and exit code 2', async t => {
   await t.rejects(run('http://mlflow.company.com', '--connect', `[::1]:${dead}`), { message: new RegExp(`at \\[::1\\]:${dead}: `) })
   const plain = await startAudited(t)
   await t.rejects(run(plain.url.replace('http:', 'https:')), { message: /^audit: [^\n]*: (ERR_SSL_|EPROTO)[^\n]*\. Is the server running there, and does it speak https\?$/ })
+  // RFC 6761 §6.4: no server knows a name below .invalid.
+  await t.rejects(run('http://mlflow.invalid:5000'), {
+    message: /: getaddrinfo \w+ mlflow\.invalid\. The name mlflow\.invalid does not resolve on this machine\. .*: --connect ADDRESS\.$/
+  })
+  await t.rejects(run('http://mlflow.company.com', '--connect', 'mlflow.invalid'), { message: /The name mlflow\.invalid does not resolve/ })
   await t.rejects(auditFor(closed, 500), { message: /^audit: .*: no answer in 0\.5 s\. Is the server running there\?$/ })
 })
 

@@ -113,12 +113,14 @@ t.test('behind Caddy', async t => {
   await behaves(t, port, cert)
 })
 
-t.test('the unit is one that systemd takes', async t => {
+t.test('the units are ones that systemd takes', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'systemd-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
-  const file = join(folder, 'mlflow-gateway.service')
-  writeFileSync(file, read('systemd/mlflow-gateway.service').replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath}`))
-  t.doesNotThrow(() => execFileSync('systemd-analyze', ['verify', '--man=no', file], { stdio: 'pipe' }))
-  const said = execFileSync('sh', ['-c', `systemd-analyze verify --man=no ${file} 2>&1 | grep mlflow-gateway || true`], { encoding: 'utf8' })
-  t.equal(said, '', 'without a warning')
+  for (const unit of ['mlflow-gateway', 'mlflow']) {
+    const file = join(folder, `${unit}.service`)
+    writeFileSync(file, read(`systemd/${unit}.service`).replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath}`))
+    t.doesNotThrow(() => execFileSync('systemd-analyze', ['verify', '--man=no', file], { stdio: 'pipe' }), unit)
+    const said = execFileSync('sh', ['-c', `systemd-analyze verify --man=no ${file} 2>&1 | grep ${unit} || true`], { encoding: 'utf8' })
+    t.equal(said, '', `${unit}: without a warning`)
+  }
 })

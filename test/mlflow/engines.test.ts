@@ -63,6 +63,7 @@ async function visit (t: Test, url: string): Promise<{ readonly page: Page, read
   // As if the attacker had served the page before the name was bound anew: our refusal's own policy would hold it.
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, bypassCSP: true })
   t.teardown(() => context.close())
+  context.setDefaultTimeout(120_000) // MLflow's UI on a busy machine
   const page = await context.newPage()
   const failed: string[] = []
   page.on('response', response => {

@@ -42,7 +42,7 @@ const TIMEOUT = 30_000
 
 const CASES: readonly Case[] = [...peopleCases, ...hostCases, ...originCases, ...frameCases]
 
-const CHANGED = 'plain requests are answered otherwise at the end than at the beginning: a rate limit or a ban?'
+const CHANGED = 'plain requests are answered otherwise at the end than at the beginning: a rate limit, a ban, or a restart? If it was a restart, try again'
 
 const BY_HTTPS = 'By https this is no gap: a rebound page has no certificate for its name, so that the browser stops it'
 
@@ -69,11 +69,18 @@ async function askRest (wire: Wire, requests: Requests): Promise<Omit<Controls, 
 }
 
 function unreachable (target: Target, reason: string): Error {
-  const { url, tls } = target
-  const hint = /certificate|self.signed|altname/i.test(reason)
-    ? 'With --header the certificate has to be one that is trusted, for the header may be a login: NODE_EXTRA_CA_CERTS=FILE names your own.'
-    : `Is the server running there${tls ? ', and does it speak https' : ''}?`
-  return new UnreachableError(`audit: ${url} cannot be asked at ${describeConnection(target)}: ${reason}. ${hint}`)
+  const { url } = target
+  return new UnreachableError(`audit: ${url} cannot be asked at ${describeConnection(target)}: ${reason}. ${hintFor(reason, target)}`)
+}
+
+function hintFor (reason: string, { tls, connect }: Target): string {
+  if (reason.startsWith('getaddrinfo ')) {
+    return `The name ${connect.host} does not resolve on this machine. Is it spelt right? If only other machines know it, give the address: --connect ADDRESS.`
+  }
+  if (/certificate|self.signed|altname/i.test(reason)) {
+    return 'With --header the certificate has to be one that is trusted, for the header may be a login: NODE_EXTRA_CA_CERTS=FILE names your own.'
+  }
+  return `Is the server running there${tls ? ', and does it speak https' : ''}?`
 }
 
 /** The test for each control, by name: was it served? */

@@ -9,7 +9,9 @@ export const peopleCases: readonly Case[] = [
     promise: 'The server answers to its own address',
     failure: 'The server refuses its own address',
     why: 'The server refuses the name by which you call it: nobody can use it there.',
-    fix: ({ target: { authority } }) => `Add it to the hosts: --allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS); MLflow wants the port as well.`,
+    fix: ({ target: { authority } }) => `Add it to the hosts: --allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS); MLflow wants the port as well. ` +
+      "If the gateway stands in front, this may be MLflow's own check: take MLFLOW_SERVER_ALLOWED_HOSTS away from MLflow, or add the host and port " +
+      'of --upstream there.',
     needs: 'read',
     isRequired: true,
     ask: async (_context, { status }) => ({ verdict: 'held', evidence: String(status) }),
