@@ -103,9 +103,10 @@ t.test('an app that lacks what a gateway needs is told so', async t => {
   }
   t.strictSame(await options({}), [])
   t.strictSame(await options({ requestTimeout: 1000, connectionTimeout: 1000, handlerTimeout: 1000 }), ['requestTimeout', 'connectionTimeout', 'handlerTimeout'])
-  t.strictSame(await options({ caseSensitive: false, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true }), [
-    'caseSensitive', 'ignoreTrailingSlash', 'ignoreDuplicateSlashes'
-  ])
+  const wider = { caseSensitive: false, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, useSemicolonDelimiter: true }
+  for (const server of [wider, { routerOptions: wider }]) t.strictSame(await options(server), Object.keys(wider))
+  t.strictSame(await options({ ignoreTrailingSlash: true, routerOptions: { caseSensitive: false } }), ['caseSensitive', 'ignoreTrailingSlash'], 'Fastify mixes the forms')
+  t.strictSame(await options({ routerOptions: { caseSensitive: true, maxParamLength: 5000 } }), [])
   const { lines } = await gateway(t, { upstream: 'http://127.0.0.1:1' })
   t.notOk(lines.some(({ level }) => level === 40), 'createGateway lacks nothing')
 })
