@@ -94,6 +94,43 @@ t.test('settings of the checks are given once', async t => {
   t.ok(other.mlflowSecurity)
 })
 
+t.test('what only createGateway takes is refused in an app: a login in `before` would be missing', async t => {
+  for (const [options, message] of [
+    [{ before: () => {} }, /^before: .* would do nothing\. Allowed: only with createGateway\. In your own app, register logins/],
+    [{ fastify: { trustProxy: true } }, /^fastify: \["trustProxy"\] would do nothing\. .*Fastify\(\) itself\.$/],
+    [{ tls: { cert: 'secret', key: 'secret' } }, /^tls: \["cert","key"\] would do nothing/]
+  ] as const) {
+    for (const isRegistered of [false, true]) {
+      const { app } = createApp(t)
+      if (isRegistered) await app.register(mlflowSecurity)
+      await t.rejects(Promise.resolve(app.register(mlflowGateway, { upstream: 'http://127.0.0.1:1', ...options })), {
+        code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message
+      })
+    }
+  }
+  const { app } = createApp(t)
+  const nothing: GatewayOptions = { upstream: 'http://127.0.0.1:1', before: undefined, fastify: undefined, tls: undefined }
+  await app.register(mlflowGateway, nothing)
+  t.ok(app.hasDecorator('mlflowSecurity'))
+})
+
+t.test('an unknown option of the gateway says which one was meant', async t => {
+  for (const [name, said] of [
+    ['upstreamTimeOut', /^Unknown option "upstreamTimeOut"\. Did you mean "upstreamTimeout"\? Allowed: upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths, before, fastify, tls, allowedHosts, /],
+    ['staticprefix', /Did you mean "staticPrefix"/], ['callbackpaths', /Did you mean "callbackPaths"/], ['upstreams', /Did you mean "upstream"/],
+    ['allowedHost', /Did you mean "allowedHosts"/], ['nonsense', /^Unknown option "nonsense"\. Allowed: upstream, /],
+    ['trustProxy', /^Unknown option "trustProxy"\. It is one of the Fastify app: createGateway\(\{ fastify: \{ trustProxy: … \} \}\)/],
+    ['logger', /createGateway\(\{ fastify: \{ logger: … \} \}\)/]
+  ] as const) {
+    const options = { upstream: 'http://127.0.0.1:1', [name]: true }
+    const expected = { code: 'FST_MLFLOW_SECURITY_UNKNOWN_OPTION', message: said }
+    t.throws(() => createGateway(options), expected, name)
+    const { app } = createApp(t)
+    await app.register(mlflowSecurity)
+    await t.rejects(Promise.resolve(app.register(mlflowGateway, options)), expected, `${name} in an app`)
+  }
+})
+
 t.test('an app that lacks what a gateway needs is told so', async t => {
   const options = async (server: object) => {
     const { app, lines } = createApp(t, server)
