@@ -46,6 +46,12 @@ t.test('what is wrong with the upstream is one line that names the flag and the 
   }
 })
 
+t.test('a variable that a flag overrules is a warning at the start', async t => {
+  const started = await listening(t, ['--upstream', await echo(t), '--allowed-hosts', 'localhost'], { MLFLOW_SERVER_ALLOWED_HOSTS: 'a.com' })
+  await says(started, /"level":40/)
+  t.strictSame(await warnings(started), ['--allowed-hosts is used, MLFLOW_SERVER_ALLOWED_HOSTS is ignored'])
+})
+
 t.test('an upstream that hangs up, or does not answer, is said to be so', async t => {
   const { logger, lines } = logTo()
   const gateway = createGateway({ upstream: 'http://127.0.0.1:1', fastify: { logger } })
