@@ -18,7 +18,7 @@ export async function run (settings: ServeOptions, outputs: Outputs): Promise<nu
   const end = untilToldToEnd(isatty(0))
   const running = await serve(settings, () => outputs.log.dropped + outputs.errors.dropped)
   reloadOnHangUp(() => running, settings)
-  probe(running.gateway, running.upstream)
+  probe(running.gateway, running.upstream, settings.options.staticPrefix)
   const ending = await end
   const delay = delayOf(ending, settings.drainDelay)
   const code = report(running, ending, delay)
