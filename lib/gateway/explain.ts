@@ -27,6 +27,14 @@ export function explain (error: unknown, { origin, host, ca }: Pick<Upstream, 'o
   }
 }
 
+/** As {@link explain}, for one request. */
+export function explainFailure (error: unknown, upstream: Pick<Upstream, 'origin' | 'host' | 'ca'>): string {
+  const why = codeOf(error) === 'UND_ERR_HEADERS_TIMEOUT'
+    ? `${UPSTREAM_NAME}: ${upstream.origin} has not begun its answer within the time of --upstream-timeout.`
+    : explain(error, upstream).replace(` ${MEANWHILE}`, '')
+  return `No answer from the upstream. ${why}`
+}
+
 /** A server that speaks TLS hangs up on http, or answers with an alert of TLS. */
 function wantsTls (origin: string, code: string): boolean {
   return origin.startsWith('http:') && ['ECONNRESET', 'HPE_INVALID_CONSTANT'].includes(code)

@@ -59,6 +59,7 @@ async function createWay (app: FastifyInstance, { upstream }: GatewaySettings): 
     passesDecided: settings.disableSecurityMiddleware,
     replaces: !settings.disableSecurityMiddleware,
     ancestors: directive === undefined || settings.disableSecurityMiddleware ? undefined : createFrameAncestorsEditor(directive),
+    isDown: false,
     upgradeTimeout: upstream.headersTimeout > 0 ? upstream.headersTimeout : UPGRADE_TIMEOUT,
     client: await createClient(upstream, limit),
     advise: createRefusalAdvice(app, upstream.host, settings.disableSecurityMiddleware)

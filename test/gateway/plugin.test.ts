@@ -131,6 +131,21 @@ t.test('an unknown option of the gateway says which one was meant', async t => {
   }
 })
 
+t.test('an upstream that is away is one sentence a request, and one more when it is back', async t => {
+  let isAway = true
+  const target = await upstream(t, (_request, response) => { if (isAway) response.destroy(); else response.end('ok') })
+  const { port, lines } = await gateway(t, { upstream: target })
+  const ask = async () => (await request(port, 'GET', '/', [HOST])).status
+  t.strictSame([await ask(), await ask()], [502, 502])
+  isAway = false
+  t.strictSame([await ask(), await ask()], [200, 200])
+  t.match(lines.filter(({ msg }) => /^No answer/.test(String(msg))), [
+    { level: 40, code: 'UND_ERR_SOCKET', err: undefined, msg: new RegExp(`${target} does not answer`) }, { level: 40 }
+  ])
+  t.match(lines.filter(({ msg }) => /answers again/.test(String(msg))), [{ level: 30, msg: `The upstream answers again: ${target}` }])
+  t.equal(lines.filter(({ msg }) => /answers again/.test(String(msg))).length, 1)
+})
+
 t.test('an app that lacks what a gateway needs is told so', async t => {
   const options = async (server: object) => {
     const { app, lines } = createApp(t, server)
