@@ -62,7 +62,7 @@ export async function check (options: GatewayOptions, question: Question): Promi
   const anyHost = override.host === false
   return verdict.allowed
     ? { ...verdict, explanation: RULES[verdict.rule], anyHost, hostEntry: hostEntry(settings, question.host), reportOnly }
-    : { ...verdict, explanation: explainRefusal(verdict), anyHost, fix: fixOf(verdict, settings), reportOnly }
+    : { ...verdict, explanation: explainRefusal(verdict), anyHost, fix: fixOf(verdict, settings, options), reportOnly }
 }
 
 interface Asked { readonly settings: Settings, readonly verdict: Verdict, readonly override: RouteOverride }
@@ -131,12 +131,12 @@ function explainRefusal ({ check, statusCode }: Refused): string {
   return statusCode === 400 ? 'the Host is malformed' : 'the Host is not in allowedHosts'
 }
 
-/** The setting in force, with the missing entry added. */
-function fixOf ({ setting, entry }: Refused, settings: Settings): string | undefined {
+/** The setting as it was given, with the missing entry added: `@default` stays that word. */
+function fixOf ({ setting, entry }: Refused, settings: Settings, options: GatewayOptions): string | undefined {
   if (setting === undefined || entry === undefined) return undefined
-  const given = isDefaultList(setting, settings[setting]) ? ['@default'] : settings[setting]
-  const list = [...given, entry].join(',')
   const { flag, variable } = settingsTable[setting]
+  const given = [options[setting] ?? process.env[variable] ?? ''].flat().flatMap(text => text.split(',')).map(text => text.trim())
+  const list = [...(isDefaultList(setting, settings[setting]) ? ['@default'] : given.filter(text => text !== '')), entry].join(',')
   return `--${flag} '${list}' or ${variable}='${list}'`
 }
 

@@ -1,3 +1,4 @@
+import { codeOf } from '../gateway/explain.js'
 import { ListenError } from './usage-error.js'
 import type { ListenAddress } from './options.js'
 
@@ -26,8 +27,4 @@ export function explainListen (error: unknown, { host, port }: ListenAddress, fl
     default:
       return error
   }
-}
-
-export function codeOf (error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
 }

@@ -7,6 +7,7 @@ import { resolvePrefix } from '../gateway/options.js'
 import { routePattern } from '../gateway/pattern.js'
 import { quote } from '../grammar/quote.js'
 import { optionNames, settingOf } from '../settings/table.js'
+import { ignoredVariables } from './ignored.js'
 import { readCertificate, readPem, verifyPem } from './certificates.js'
 import type { CertificateFiles } from './certificates.js'
 
@@ -72,6 +73,8 @@ export interface ServeOptions {
   readonly drainDelay: number
   /** How long running requests may take after that, in milliseconds. */
   readonly shutdownTimeout: number
+  /** What to warn of at the start: variables that have no effect. */
+  readonly ignored: readonly string[]
 }
 
 type FastifyOptions = NonNullable<GatewayOptions['fastify']>
@@ -82,13 +85,17 @@ type FastifyOptions = NonNullable<GatewayOptions['fastify']>
  */
 export function serveOptions (values: GatewayValues, log: FastifyOptions): ServeOptions {
   const certificate = certificateFiles(values)
+  const listen = { host: parseHost('host', values.host ?? '127.0.0.1'), port: parsePort('port', values.port ?? '8080') }
+  const metrics = values.metrics === undefined ? undefined : metricsAddress(values.metrics)
+  if (metrics !== undefined) refuseSamePort(listen, metrics)
   return {
     options: gatewayOptions(values, certificate, log),
     certificate,
     drainDelay: milliseconds('drain-delay', values['drain-delay'], 0),
     shutdownTimeout: milliseconds('shutdown-timeout', values['shutdown-timeout'], SHUTDOWN),
-    listen: { host: parseHost('host', values.host ?? '127.0.0.1'), port: parsePort('port', values.port ?? '8080') },
-    metrics: values.metrics === undefined ? undefined : metricsAddress(values.metrics)
+    listen,
+    metrics,
+    ignored: ignoredVariables(values, process.env)
   }
 }
 
@@ -163,6 +170,17 @@ function metricsAddress (value: string): ListenAddress {
   const colon = value.lastIndexOf(':')
   const host = colon === -1 ? '127.0.0.1' : value.slice(0, colon)
   return { host: parseHost('metrics', host), port: parsePort('metrics', value.slice(colon + 1)) }
+}
+
+/** The system would say that another program has the port. */
+function refuseSamePort (listen: ListenAddress, metrics: ListenAddress): void {
+  if (listen.port !== metrics.port || listen.port === 0 || !overlaps(listen.host, metrics.host)) return
+  throw new UsageError(`--metrics: ${metrics.port} is the gateway's own --port${listen.port === 8080 ? ' (default 8080)' : ''}. Choose another port for one of them.`)
+}
+
+function overlaps (one: string, other: string): boolean {
+  const hosts = [one, other].map(host => host === 'localhost' ? '127.0.0.1' : host)
+  return hosts[0] === hosts[1] || hosts.includes('::') || (hosts.includes('0.0.0.0') && !hosts.some(isIPv6))
 }
 
 /** Node would listen on every address if it were empty, for instance by a variable that is not set. */

@@ -3,38 +3,55 @@ import type { IncomingMessage } from 'node:http'
 import { get as secureGet } from 'node:https'
 import type { FastifyInstance } from 'fastify'
 import { createRefusalAdvice, warnOnce } from '../gateway/advice.js'
+import { UPSTREAM_NAME, explain } from '../gateway/explain.js'
 import type { Upstream } from '../gateway/options.js'
-import { codeOf } from './failures.js'
 
 /** Milliseconds. */
 const TIMEOUT = 10_000
-const NAME = '--upstream (MLFLOW_TRACKING_URI)'
-const MEANWHILE = 'Until then requests get 502.'
 
 /**
  * Asks the MLflow server once, as the gateway will, and logs one warning if that fails. The gateway serves all the same: a
  * server that is down now may be up in a minute.
  *
  * @param gateway - a gateway that listens
+ * @param staticPrefix - empty, or `/mlflow`
  * @param timeout - milliseconds
  */
-export async function probe (gateway: FastifyInstance, upstream: Upstream, timeout = TIMEOUT): Promise<void> {
+export async function probe (gateway: FastifyInstance, upstream: Upstream, staticPrefix = '', timeout = TIMEOUT): Promise<void> {
   try {
-    const answer = await ask(upstream, timeout)
+    const answer = await ask(upstream, `${staticPrefix}/`, timeout)
     if (answer.statusCode === 403) {
       const { disableSecurityMiddleware } = gateway.mlflowSecurity.settings
       createRefusalAdvice(gateway, upstream.host, disableSecurityMiddleware)(await beginning(answer))
     }
     answer.destroy()
+    const problem = await findMisplaced(upstream, staticPrefix, answer, timeout)
+    if (problem !== undefined) warnOnce(gateway, problem)
   } catch (error) {
     warnOnce(gateway, explain(error, upstream))
   }
 }
 
-function ask ({ origin, path, ca }: Upstream, timeout: number): Promise<IncomingMessage> {
+/**
+ * An answer may come from the wrong place. A server behind a login answers 401 or 302, so only two answers are telling: 404 on
+ * the page and on `/health`, which every MLflow server has, and the 400 by which servers tell http from https.
+ */
+async function findMisplaced (
+  upstream: Upstream, staticPrefix: string, { statusCode }: IncomingMessage, timeout: number
+): Promise<string | undefined> {
+  const { origin, host, path } = upstream
+  if (statusCode === 400 && origin.startsWith('http:')) return `${UPSTREAM_NAME}: ${origin} answered 400. Does it want https://${host}?`
+  if (statusCode !== 404) return undefined
+  const health = await ask(upstream, `${staticPrefix}/health`, timeout)
+  health.destroy()
+  if (health.statusCode !== 404) return undefined
+  return `${UPSTREAM_NAME}: ${origin} answered 404 at ${path}${staticPrefix}/ and ${path}${staticPrefix}/health. Is the path of --upstream or --static-prefix right?`
+}
+
+function ask ({ origin, path, ca }: Upstream, target: string, timeout: number): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const options = { agent: false, headers: { accept: 'text/html' }, timeout }
-    const url = `${origin}${path}/`
+    const url = `${origin}${path}${target}`
     const request = url.startsWith('https:')
       ? secureGet(url, { ...options, ...(ca === undefined ? {} : { ca }) }, resolve)
       : get(url, options, resolve)
@@ -48,31 +65,4 @@ function ask ({ origin, path, ca }: Upstream, timeout: number): Promise<Incoming
 async function beginning (answer: IncomingMessage): Promise<Buffer> {
   const { value } = await answer[Symbol.asyncIterator]().next()
   return Buffer.from(value ?? '')
-}
-
-/** Explains an error and names the flags. The codes are those of Node.js and OpenSSL (X509_verify_cert_error_string). */
-export function explain (error: unknown, { origin, host, ca }: Pick<Upstream, 'origin' | 'host' | 'ca'>): string {
-  const code = codeOf(error)
-  switch (code) {
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return `${NAME}: the name in ${origin} does not resolve to an address. Is it spelt right, and does this machine know it? ${MEANWHILE}`
-    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
-    case 'SELF_SIGNED_CERT_IN_CHAIN':
-    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
-    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
-      return `${NAME}: ${origin} has a certificate that ${ca === undefined ? 'no well-known authority has' : 'nobody in the file of --upstream-ca has'} ` +
-        `signed (${code}). Name the file with the certificate to trust: --upstream-ca FILE. ${MEANWHILE}`
-    case 'ERR_TLS_CERT_ALTNAME_INVALID':
-    case 'CERT_HAS_EXPIRED':
-      return `${NAME}: the certificate of ${origin} is not valid for it (${reasonOf(error)}). Use a name that stands in it, or renew it. ${MEANWHILE}`
-    case 'EPROTO':
-      return `${NAME}: ${origin} does not speak TLS. Is it http://${host}? ${MEANWHILE}`
-    default:
-      return `${NAME}: ${origin} does not answer (${code || reasonOf(error)}). Is the MLflow server running there? ${MEANWHILE}`
-  }
-}
-
-function reasonOf (error: unknown): string {
-  return String(error).replace(/^Error: /, '')
 }

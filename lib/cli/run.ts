@@ -3,7 +3,7 @@ import { reloadCertificate } from './certificates.js'
 import type { ServeOptions } from './options.js'
 import type { Outputs } from './outputs.js'
 import { probe } from './probe.js'
-import { serve } from './serve.js'
+import { LAST_REQUESTS, serve } from './serve.js'
 import type { Running } from './serve.js'
 import { exitCodeOf, untilToldToEnd } from './signals.js'
 import type { Ending } from './signals.js'
@@ -18,11 +18,12 @@ export async function run (settings: ServeOptions, outputs: Outputs): Promise<nu
   const end = untilToldToEnd(isatty(0))
   const running = await serve(settings, () => outputs.log.dropped + outputs.errors.dropped)
   reloadOnHangUp(() => running, settings)
-  probe(running.gateway, running.upstream)
+  probe(running.gateway, running.upstream, settings.options.staticPrefix)
   const ending = await end
-  const code = report(running, ending)
+  const delay = delayOf(ending, settings.drainDelay)
+  const code = report(running, ending, delay)
   endAtOnceOnSecondSignal(outputs, () => {})
-  await running.end(delayOf(ending, settings.drainDelay), settings.shutdownTimeout)
+  await running.end(delay, settings.shutdownTimeout)
   return code
 }
 
@@ -31,13 +32,18 @@ export function delayOf (ending: Ending, drainDelay: number): number {
   return 'error' in ending ? 0 : drainDelay
 }
 
-/** Says what ends the process. @returns the exit code */
-export function report ({ gateway: { log } }: Running, ending: Ending): number {
+/**
+ * Says what ends the process, and what happens until then.
+ *
+ * @param delay - milliseconds of the drain delay
+ * @returns the exit code
+ */
+export function report ({ gateway: { log } }: Running, ending: Ending, delay: number): number {
   if ('error' in ending) {
     log.fatal(ending.error)
     return 1
   }
-  log.info(`${ending.signal}: running requests may finish, and no new connection is taken`)
+  log.info(`${ending.signal}: ${delay > 0 ? `for ${delay / 1000} s the health paths answer 503, and everything else is served (--drain-delay)` : LAST_REQUESTS}`)
   return 0
 }
 

@@ -16,6 +16,9 @@ import type { ListenAddress, ServeOptions } from './options.js'
 import { announceReach } from './reach.js'
 import { addRequestLog } from './request-log.js'
 
+/** What the log says when the gateway stops listening. */
+export const LAST_REQUESTS = 'running requests may finish, and no new connection is taken'
+
 /** A gateway that listens, with the server of its figures where one is wanted. */
 export interface Running {
   readonly gateway: FastifyInstance
@@ -41,7 +44,7 @@ export interface Running {
  *   FST_MLFLOW_SECURITY_MISSING_DEPENDENCY
  */
 export async function serve (
-  { options, listen, metrics }: ServeOptions, dropped: () => number, state: Availability['state'] = 'serving'
+  { options, listen, metrics, ignored }: ServeOptions, dropped: () => number, state: Availability['state'] = 'serving'
 ): Promise<Running> {
   const { upstream } = resolveGatewayOptions(options, process.env)
   refuseLoop(upstream.origin, listen)
@@ -54,6 +57,7 @@ export async function serve (
   availability.state = state
   const figures = metrics === undefined ? undefined : await serveFigures(gateway, metrics, dropped)
   await listenAt(gateway, listen, { host: '--host', port: '--port' }, address => `Protecting ${upstream.origin}${upstream.path} at ${address}${options.staticPrefix ?? ''}`)
+  for (const line of ignored) gateway.log.warn(line)
   announceReach(gateway, options)
   const address = gateway.server.address()
   assert(address instanceof Object) // it listens on a port
@@ -85,7 +89,10 @@ function end (
 ): Running['end'] {
   return async (delay, timeout) => {
     availability.state = 'draining'
-    if (delay > 0) await new Promise(resolve => { setTimeout(resolve, delay) })
+    if (delay > 0) {
+      await new Promise(resolve => { setTimeout(resolve, delay) })
+      gateway.log.info(`Now ${LAST_REQUESTS}`)
+    }
     await connections.drain(timeout)
     await Promise.all([gateway.close(), figures?.close()])
   }

@@ -7,6 +7,7 @@ import { breakOff, flushHead, isHttp2, streamOf, writeHead, writeInterim } from 
 import type { Head } from './answer.js'
 import type { UpstreamClient } from './client.js'
 import { UpstreamTimeoutError, UpstreamUnreachableError } from './errors.js'
+import { codeOf, explainFailure } from './explain.js'
 import { joinSockets } from './join.js'
 import { observersOf } from './observers.js'
 import { toUpstream } from './request-headers.js'
@@ -22,6 +23,8 @@ export interface Way extends RequestRules, AnswerRules {
   readonly client: UpstreamClient
   /** Milliseconds for the answer to an upgrade, which has no other limit where the upstream has none. */
   readonly upgradeTimeout: number
+  /** The last request got no answer: the next answer is worth a line. */
+  isDown: boolean
   /** Receives the body of an upstream's 403. */
   advise (body: Uint8Array): void
 }
@@ -123,6 +126,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       isFramedByAnyone: this.#isFramedByAnyone, knowsTrailers: knowsChunks
     })
     if (isCoded || statusCode < 200 || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }
+    this.#sayIfBack()
     this.#tellAnswered()
     this.#head = { status: statusCode, reason, fields }
     this.#showsItsEnd = hasLength || knowsChunks
@@ -215,8 +219,20 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   #giveUp (err: unknown, answer: Error): void {
     const { method, url } = this.#request
-    this.#request.log.warn({ err, method, url }, 'No answer from the upstream')
+    const code = codeOf(err)
+    // An answer came, but a wrong one: the stack may tell where.
+    if (code === '' || /^ERR_(INVALID|HTTP)_/.test(code)) this.#request.log.warn({ err, method, url }, 'No answer from the upstream')
+    else {
+      this.#way.isDown ||= !isTimeout(err)
+      this.#request.log.warn({ code, method, url }, explainFailure(err, this.#way.upstream))
+    }
     this.#reply.send(answer)
+  }
+
+  #sayIfBack (): void {
+    if (!this.#way.isDown) return
+    this.#way.isDown = false
+    this.#request.log.info(`The upstream answers again: ${this.#way.upstream.origin}`)
   }
 
   #wait (controller: Controller): void {
@@ -270,8 +286,8 @@ function bringsBody (raw: IncomingMessage): boolean {
   return raw.headers['transfer-encoding'] !== undefined || (raw.headers['content-length'] ?? '0') !== '0'
 }
 
-function isTimeout (error: Error): boolean {
-  return 'code' in error && error.code === 'UND_ERR_HEADERS_TIMEOUT'
+function isTimeout (error: unknown): boolean {
+  return codeOf(error) === 'UND_ERR_HEADERS_TIMEOUT'
 }
 
 function bytesOf (raw: Controller['rawHeaders']): readonly Buffer[] {

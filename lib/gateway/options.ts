@@ -1,7 +1,8 @@
 import type { Server } from 'node:http'
 import type { SecureContextOptions } from 'node:tls'
 import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
-import { invalidOption, missingOption } from '../settings/errors.js'
+import { invalidOption, missingOption, UnknownOptionError } from '../settings/errors.js'
+import { refuseUnknown } from '../settings/resolve.js'
 import { routePattern } from './pattern.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 
@@ -29,6 +30,18 @@ export interface GatewayPluginOptions extends MlflowSecurityOptions {
    */
   callbackPaths?: string | readonly string[] | undefined
 }
+
+/** The options of {@link createGateway} alone: the app is then its own. */
+const OF_CREATE_GATEWAY = ['before', 'fastify', 'tls'] as const
+
+/** The gateway's own options, as a message lists them. */
+const OWN = ['upstream', 'staticPrefix', 'upstreamTimeout', 'upstreamCa', 'callbackPaths', ...OF_CREATE_GATEWAY]
+
+/** Options of Fastify that people give to the gateway itself. */
+const OF_FASTIFY = new Set([
+  'trustProxy', 'logger', 'loggerInstance', 'disableRequestLogging', 'bodyLimit', 'http', 'http2', 'https', 'keepAliveTimeout',
+  'connectionTimeout', 'requestTimeout', 'requestIdHeader', 'genReqId', 'routerOptions', 'rewriteUrl', 'serverFactory'
+])
 
 /** The settings of a gateway that makes its own server. */
 export interface GatewayOptions extends GatewayPluginOptions {
@@ -92,12 +105,13 @@ const FASTIFY = { name: 'fastify', allowed: 'an object with options of the Fasti
  * Resolves the gateway's own options. The plugin resolves the others.
  *
  * @param environment - `process.env`
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION, FST_MLFLOW_SECURITY_UNKNOWN_OPTION
  */
 export function resolveGatewayOptions (
   { upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths, fastify, tls, before, ...security }: GatewayOptions,
   environment: Readonly<Record<string, string | undefined>>
 ): GatewaySettings {
+  refuseStrange(security)
   if (fastify !== undefined && !isObject(fastify)) throw invalidOption(FASTIFY, fastify, 'is no object')
   // The value may be a key, so the message does not show it.
   if (tls !== undefined && !(isObject(tls) && tls.cert && tls.key)) throw invalidOption(TLS, Object.keys(Object(tls)), 'has no cert or no key')
@@ -110,6 +124,29 @@ export function resolveGatewayOptions (
     callbackPaths: resolveCallbackPaths(callbackPaths, prefix),
     security: { healthRoutes: healthRoutes(prefix), ...security }
   }
+}
+
+function refuseStrange (security: MlflowSecurityOptions): void {
+  const name = Object.keys(security).find(name => OF_FASTIFY.has(name))
+  if (name !== undefined) throw new UnknownOptionError(`Unknown option "${name}". It is one of the Fastify app: createGateway({ fastify: { ${name}: … } }), or Fastify({ ${name}: … }) in your own app.`)
+  refuseUnknown(security, OWN)
+}
+
+/**
+ * The app exists when the plugin is registered, so these options could do nothing. A login in `before` would be missing.
+ *
+ * @throws FST_MLFLOW_SECURITY_INVALID_OPTION if one is given
+ */
+export function refuseAppOptions (options: GatewayOptions): void {
+  const name = OF_CREATE_GATEWAY.find(name => options[name] !== undefined)
+  // The value may be a key, so the message does not show it.
+  if (name !== undefined) throw invalidOption({ name, allowed: IN_AN_APP[name] }, Object.keys(Object(options[name])), 'would do nothing')
+}
+
+const IN_AN_APP: Readonly<Record<typeof OF_CREATE_GATEWAY[number], string>> = {
+  before: 'only with createGateway. In your own app, register logins and limits yourself, before the gateway',
+  fastify: 'only with createGateway. In your own app, give these options to Fastify() itself',
+  tls: 'only with createGateway. In your own app, give the certificate to Fastify({ https: … }) itself'
 }
 
 /**

@@ -11,7 +11,7 @@ import { AmbiguousPathError, CodedTransferError, DoubledHostError, LoopError } f
 import { Exchange } from './exchange.js'
 import type { Way } from './exchange.js'
 import { endJoined } from './join.js'
-import { refuseSecuritySettings, resolveGatewayOptions } from './options.js'
+import { refuseAppOptions, refuseSecuritySettings, resolveGatewayOptions } from './options.js'
 import type { GatewayPluginOptions, GatewaySettings } from './options.js'
 import { isAmbiguous } from './path.js'
 import { answerUnlessHandled } from './refusals.js'
@@ -25,6 +25,7 @@ const UPGRADE_TIMEOUT = 10_000
 const NAME = 'fastify-mlflow-security-gateway'
 
 const mlflowGateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, options) => {
+  refuseAppOptions(options)
   const settings = resolveGatewayOptions(options, process.env)
   if (!app.hasDecorator('mlflowSecurity')) await app.register(mlflowSecurity, settings.security)
   else refuseSecuritySettings(options)
@@ -58,6 +59,7 @@ async function createWay (app: FastifyInstance, { upstream }: GatewaySettings): 
     passesDecided: settings.disableSecurityMiddleware,
     replaces: !settings.disableSecurityMiddleware,
     ancestors: directive === undefined || settings.disableSecurityMiddleware ? undefined : createFrameAncestorsEditor(directive),
+    isDown: false,
     upgradeTimeout: upstream.headersTimeout > 0 ? upstream.headersTimeout : UPGRADE_TIMEOUT,
     client: await createClient(upstream, limit),
     advise: createRefusalAdvice(app, upstream.host, settings.disableSecurityMiddleware)

@@ -81,13 +81,20 @@ function isOf (message: unknown, server: object): boolean {
 /** What Fastify shows of its options. */
 interface Shown { readonly [name: string]: unknown }
 
+const WIDER = 'paths that MLflow takes for others are exempt like its health routes'
+
+/** The router's options are shown where they were given: at the top, which Fastify deprecates (FSTDEP022), or in `routerOptions`. */
+function formsOf (config: Shown): Shown[] {
+  return [config, Object(config.routerOptions)]
+}
+
 const WANTED: ReadonlyArray<readonly [name: string, isRight: (config: Shown, server: object) => boolean, why: string]> = [
   ['requestTimeout', ({ requestTimeout }) => !(Number(requestTimeout) > 0), 'an upload that takes longer is cut off: leave it at 0'],
   ['connectionTimeout', ({ connectionTimeout }) => !(Number(connectionTimeout) > 0), 'an answer that pauses longer is cut off: leave it at 0'],
   ['handlerTimeout', ({ handlerTimeout }) => !(Number(handlerTimeout) > 0), 'an answer that takes longer to begin gets a 503: leave it at 0'],
-  ['caseSensitive', ({ caseSensitive }) => caseSensitive !== false, 'paths that MLflow takes for others are exempt like its health routes: leave it at true'],
-  ['ignoreTrailingSlash', ({ ignoreTrailingSlash }) => ignoreTrailingSlash !== true, 'paths that MLflow takes for others are exempt like its health routes: leave it at false'],
-  ['ignoreDuplicateSlashes', ({ ignoreDuplicateSlashes }) => ignoreDuplicateSlashes !== true, 'paths that MLflow takes for others are exempt like its health routes: leave it at false'],
+  ['caseSensitive', config => !formsOf(config).some(({ caseSensitive }) => caseSensitive === false), `${WIDER}: leave it at true`],
+  ...['ignoreTrailingSlash', 'ignoreDuplicateSlashes', 'useSemicolonDelimiter'].map(name =>
+    [name, (config: Shown) => !formsOf(config).some(form => form[name] === true), `${WIDER}: leave it at false`] as const),
   ['https.allowHTTP1', ({ http2, https }) => http2 !== true || (typeof https === 'object' && https !== null && 'allowHTTP1' in https && https.allowHTTP1 === true), 'WebSockets need HTTP/1.1: set it to true'],
   ['http.shouldUpgradeCallback', (_config, server) => [undefined, isWebSocket].includes(Reflect.get(server, 'shouldUpgradeCallback')), 'offers of h2c cost a detour: createGateway sets it']
 ]

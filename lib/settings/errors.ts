@@ -45,9 +45,9 @@ export function missingOption ({ name, allowed }: OptionDescription): FastifyErr
   return new InvalidOptionError(`${name} is missing. It is ${allowed}.`)
 }
 
-export function unknownOption (option: string, meant: string | undefined): FastifyError {
+export function unknownOption (option: string, meant: string | undefined, own: readonly string[] = []): FastifyError {
   return new UnknownOptionError(`Unknown option ${show(option)}.${meant === undefined ? '' : ` Did you mean ${show(meant)}?`} ` +
-    `Allowed: ${optionNames.join(', ')}, and the environment names ${variableNames.join(', ')}. ` +
+    `Allowed: ${[...own, ...optionNames].join(', ')}, and the environment names ${variableNames.join(', ')}. ` +
     'Other names in capitals, as a configuration read from the environment has them, are left alone.')
 }
 

@@ -50,14 +50,18 @@ export function resolveSettings (options: MlflowSecurityOptions, environment: En
   })
 }
 
-function refuseUnknown (options: MlflowSecurityOptions): void {
+/**
+ * @param own - names that are options too, for whoever has more of them
+ * @throws FST_MLFLOW_SECURITY_UNKNOWN_OPTION
+ */
+export function refuseUnknown (options: MlflowSecurityOptions, own: readonly string[] = []): void {
   for (const name of Object.keys(options)) {
     if (isOptionName(name) || REGISTER_OPTIONS.includes(name)) continue
     // A configuration from @fastify/env carries the app's own variables too: PORT, DATABASE_URL.
     const isVariable = /^[A-Z][A-Z0-9_]*$/.test(name)
-    const meant = findMeant<string>(name, isVariable ? variableNames : [...optionNames, ...variableNames])
+    const meant = findMeant<string>(name, isVariable ? variableNames : [...own, ...optionNames, ...variableNames])
     if (isVariable && (meant === undefined || meant === name)) continue
-    throw unknownOption(name, meant)
+    throw unknownOption(name, meant, own)
   }
 }
 

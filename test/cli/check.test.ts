@@ -16,6 +16,9 @@ t.test('check: the verdict, the rule, the fix, and the exit code', async t => {
     [['--allowed-hosts', 'a.com', '--allowed-hosts', 'b.com', '--host-header', 'c.com', '--report-only'], 1, [
       /^Refused/, /^Rule/, /^Why/, /^Fix: {2}--allowed-hosts 'a\.com,b\.com,c\.com' or/, 'Note: reportOnly is on: the gateway logs it and lets it pass'
     ]],
+    [['--allowed-hosts', '@default, mlflow.lan', '--allowed-hosts', 'b.com', '--host-header', 'c.com'], 1, [
+      /^Refused/, /^Rule/, /^Why/, "Fix:  --allowed-hosts '@default,mlflow.lan,b.com,c.com' or MLFLOW_SERVER_ALLOWED_HOSTS='@default,mlflow.lan,b.com,c.com'"
+    ]],
     [['--host-header', 'localhost', '--method', 'POST', '--sec-fetch-site', 'cross-site'], 1, [/^Refused: 403/, /^Rule/, /^Why: .*Sec-Fetch-Site/]],
     [['--host-header', 'localhost', '--method', 'POST'], 0, ['Allowed', /^Rule: no Origin, and nothing says/, /^Host/]],
     [['--host-header', 'localhost', '--method', 'POST', '--origin', 'https://a.com', '--cors-allowed-origins', 'https://a.com'], 0, [

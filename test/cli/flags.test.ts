@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import t from 'tap'
 import { checkFlags, serveFlags } from '../../lib/cli/flags.js'
 import { help } from '../../lib/cli/help.js'
+import { ignoredVariables } from '../../lib/cli/ignored.js'
 import { loadPretty, logOptions, parseLevel, withoutRequests } from '../../lib/cli/logger.js'
 import { refuseLoop } from '../../lib/cli/loop.js'
 import { main } from '../../lib/cli/main.js'
@@ -22,6 +23,11 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [['--allowed-host', 'a'], /^Unknown flag --allowed-host\. Did you mean --allowed-hosts\? See --help\.$/],
     [['--allowedHosts', 'a'], /^Unknown flag --allowedHosts\. Did you mean --allowed-hosts\?/],
     [['--allowedHost', 'a'], /^Unknown flag --allowedHost\. Did you mean --allowed-hosts\? See --help\.$/],
+    [['--alowed-hosts', 'a'], /^Unknown flag --alowed-hosts\. Did you mean --allowed-hosts\? See --help\.$/],
+    [['--alowd-hosts', 'a'], /Did you mean --allowed-hosts\?/],
+    [['--prot', '80'], /^Unknown flag --prot\. See --help\.$/],
+    [['--pirt', '80'], /^Unknown flag --pirt\. Did you mean --port\? See --help\.$/],
+    [['--shutdown-timeuot', '1'], /Did you mean --shutdown-timeout\?/],
     [['--po', '80'], /^Unknown flag --po\. See --help\.$/],
     [['--cors', 'a'], /^Unknown flag --cors\. Did you mean --cors-allowed-origins\?/],
     [['--upstream-url', 'a'], /^Unknown flag --upstream-url\. Did you mean --upstream\?/],
@@ -52,6 +58,10 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [[...up, '--log-level', 'loud'], /^--log-level: "loud" is not a level\. Allowed: trace, debug, info, warn, error, fatal, silent\.$/],
     [[...up, '--upstream-timeout', '1m'], /^--upstream-timeout: "1m" is not a number of seconds\.$/],
     [[...up, '--metrics', 'x'], /^--metrics: "x" is not a port/],
+    [[...up, '--metrics', '8080'], /^--metrics: 8080 is the gateway's own --port \(default 8080\)\. Choose another port for one of them\.$/],
+    [[...up, '--host', '0.0.0.0', '--port', '9', '--metrics', '9'], /^--metrics: 9 is the gateway's own --port\. /],
+    [[...up, '--host', 'localhost', '--port', '9', '--metrics', '9'], /^--metrics: 9 is/],
+    [[...up, '--host', '::', '--port', '9', '--metrics', '9'], /^--metrics: 9 is/],
     [[...up, '--metrics', 'a b:1'], /^--metrics: "a b" is not an address to listen on\. Allowed: 127\.0\.0\.1, 0\.0\.0\.0, \[::1\], a name\.$/],
     [[...up, '--host', ''], /^--host: "" is not an address to listen on/],
     [[...up, '--host', '127.0.0.1:80'], /^--host: "127\.0\.0\.1:80" is not an address/],
@@ -105,9 +115,29 @@ t.test('an upstream that is the gateway itself is told from one elsewhere', asyn
   }
 })
 
+t.test('a variable that a flag overrules is said to be ignored', async t => {
+  const hosts = { MLFLOW_SERVER_ALLOWED_HOSTS: 'a.com, b.com' }
+  for (const [values, environment, lines] of [
+    [{ 'allowed-hosts': ['c.com'] }, hosts, ['--allowed-hosts is used, MLFLOW_SERVER_ALLOWED_HOSTS is ignored']],
+    [{ 'allowed-hosts': ['a.com', 'b.com'] }, hosts, []],
+    [{}, hosts, []],
+    [{ 'allowed-hosts': ['c.com'] }, { MLFLOW_SERVER_ALLOWED_HOSTS: '' }, []],
+    [{ 'allowed-hosts': ['c.com'] }, {}, []],
+    [{ 'x-frame-options': 'deny' }, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'DENY' }, []],
+    [{ 'disable-security-middleware': true }, { MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: '1' }, []],
+    [{ 'disable-security-middleware': true }, { MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: 'false' }, [
+      '--disable-security-middleware is used, MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE is ignored'
+    ]]
+  ] as const) t.strictSame(ignoredVariables(values, environment), lines, JSON.stringify([values, environment]))
+})
+
 t.test('what flags become', async t => {
   const serve = (...args: string[]) => serveOptions(parseArgs({ args, options: serveFlags }).values, { logger: false })
   t.match(serve(), { listen: { host: '127.0.0.1', port: 8080 }, metrics: undefined })
+  for (const args of [['--metrics', '10.0.0.1:9'], ['--metrics', '[::1]:9'], ['--metrics', '10'], ['--host', '0.0.0.0', '--metrics', '[::1]:9']]) {
+    t.doesNotThrow(() => serve('--port', '9', ...args), `${args.join(' ')} is another address`)
+  }
+  t.doesNotThrow(() => serve('--port', '0', '--metrics', '0'))
   t.strictSame(serve().options, {
     upstream: undefined,
     staticPrefix: undefined,

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { freePort } from '../../lib/cli/child/ports.js'
-import { explain, probe } from '../../lib/cli/probe.js'
+import { probe } from '../../lib/cli/probe.js'
 import { createGateway } from '../../lib/gateway.js'
+import { explain } from '../../lib/gateway/explain.js'
 import { listening, says } from '../fixtures/programs.js'
 import type { Started } from '../fixtures/programs.js'
 import { logTo, request } from '../fixtures/server.js'
@@ -46,6 +47,12 @@ t.test('what is wrong with the upstream is one line that names the flag and the 
   }
 })
 
+t.test('a variable that a flag overrules is a warning at the start', async t => {
+  const started = await listening(t, ['--upstream', await echo(t), '--allowed-hosts', 'localhost'], { MLFLOW_SERVER_ALLOWED_HOSTS: 'a.com' })
+  await says(started, /"level":40/)
+  t.strictSame(await warnings(started), ['--allowed-hosts is used, MLFLOW_SERVER_ALLOWED_HOSTS is ignored'])
+})
+
 t.test('an upstream that hangs up, or does not answer, is said to be so', async t => {
   const { logger, lines } = logTo()
   const gateway = createGateway({ upstream: 'http://127.0.0.1:1', fastify: { logger } })
@@ -55,8 +62,45 @@ t.test('an upstream that hangs up, or does not answer, is said to be so', async 
   const target = { origin: silent.origin, host: silent.host, headersTimeout: 0, ca: undefined }
   await probe(gateway, { ...target, path: '' })
   t.match(lines.at(-1), { level: 40, msg: /does not answer \(ECONNRESET\)/ })
-  await probe(gateway, { ...target, path: '/x' }, 100)
+  await probe(gateway, { ...target, path: '/x' }, '', 100)
   t.match(lines.at(-1), { level: 40, msg: /does not answer \(ETIMEDOUT\)/ })
+})
+
+t.test('an upstream that answers in the wrong place is one warning, a login is none', async t => {
+  const target = await upstream(t, ({ url }, response) => {
+    const status = { '/ml/': 200, '/ml/health': 200, '/page/health': 200, '/login/': 401, '/away/': 302, '/tls/': 400 }[url ?? ''] ?? 404
+    response.writeHead(status).end()
+  })
+  const { origin, host } = new URL(target)
+  for (const [path, staticPrefix, said] of [
+    ['', '/ml', undefined], ['/ml', '', undefined], ['/login', '', undefined], ['/away', '', undefined], ['/page', '', undefined],
+    ['/mlflow', '', /^--upstream .*: http:\S+ answered 404 at \/mlflow\/ and \/mlflow\/health\. Is the path of --upstream or --static-prefix right\?$/],
+    ['', '/mlflow', / answered 404 at \/mlflow\/ and /], ['/ml', '/ml', / answered 404 at \/ml\/ml\/ and /],
+    ['/tls', '', / answered 400\. Does it want https:\/\/127\.0\.0\.1:\d+\?$/]
+  ] as const) {
+    const { logger, lines } = logTo()
+    const gateway = createGateway({ upstream: target, fastify: { logger } })
+    t.teardown(() => gateway.close())
+    await gateway.ready()
+    await probe(gateway, { origin, host, path, headersTimeout: 0, ca: undefined }, staticPrefix)
+    const warned = lines.filter(({ level }) => level > 30)
+    t.equal(warned.length, said === undefined ? 0 : 1, `${path} ${staticPrefix}`)
+    if (said !== undefined) t.match(warned, [{ level: 40, msg: said }])
+  }
+})
+
+t.test('http to a port that speaks TLS, and a server by https that answers 400', async t => {
+  const { logger, lines } = logTo()
+  const tls = certificate()
+  const secure = new URL(await tlsUpstream(t, (_request, response) => { response.writeHead(400).end() }, tls))
+  const gateway = createGateway({ upstream: 'http://127.0.0.1:1', fastify: { logger } })
+  t.teardown(() => gateway.close())
+  await gateway.ready()
+  const { host } = secure
+  await probe(gateway, { origin: secure.origin, host, path: '', headersTimeout: 0, ca: tls.cert })
+  t.strictSame(lines.filter(({ level }) => level > 30), [])
+  await probe(gateway, { origin: `http://${host}`, host, path: '', headersTimeout: 0, ca: undefined })
+  t.match(lines.at(-1), { level: 40, msg: /Does it want https:/ })
 })
 
 t.test('an error without a code is explained by its message', async t => {

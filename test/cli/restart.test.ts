@@ -87,7 +87,7 @@ async function kept (t: Test, port: number, path: string): Promise<{ socket: Soc
   return { socket, said, ask }
 }
 
-const isEnding = (started: Started): Promise<unknown> => says(started, /SIGTERM: running requests may finish/)
+const isEnding = (started: Started): Promise<unknown> => says(started, /SIGTERM: /)
 
 t.test('kept connections: the next answer is the last, idle ones end after a second', async t => {
   let slow = false
@@ -145,7 +145,10 @@ t.test('--drain-delay: health says 503, and everything else is served as always'
   connection.ask('/quick')
   await once(connection.socket, 'data')
   t.match(connection.said.text, /^HTTP\/1\.1 200 OK\r\n[^]*connection: keep-alive/i)
+  t.match(gateway.said.out, /"SIGTERM: for 1 s the health paths answer 503, and everything else is served \(--drain-delay\)"/)
+  t.notMatch(gateway.said.out, /no new connection/, 'not yet')
   t.same(await once(gateway.child, 'close'), [0, null])
+  t.match(gateway.said.out, /"Now running requests may finish, and no new connection is taken"/)
   t.notMatch(gateway.said.out, /"level":[56]0/)
 })
 

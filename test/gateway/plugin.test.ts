@@ -94,6 +94,58 @@ t.test('settings of the checks are given once', async t => {
   t.ok(other.mlflowSecurity)
 })
 
+t.test('what only createGateway takes is refused in an app: a login in `before` would be missing', async t => {
+  for (const [options, message] of [
+    [{ before: () => {} }, /^before: .* would do nothing\. Allowed: only with createGateway\. In your own app, register logins/],
+    [{ fastify: { trustProxy: true } }, /^fastify: \["trustProxy"\] would do nothing\. .*Fastify\(\) itself\.$/],
+    [{ tls: { cert: 'secret', key: 'secret' } }, /^tls: \["cert","key"\] would do nothing/]
+  ] as const) {
+    for (const isRegistered of [false, true]) {
+      const { app } = createApp(t)
+      if (isRegistered) await app.register(mlflowSecurity)
+      await t.rejects(Promise.resolve(app.register(mlflowGateway, { upstream: 'http://127.0.0.1:1', ...options })), {
+        code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message
+      })
+    }
+  }
+  const { app } = createApp(t)
+  const nothing: GatewayOptions = { upstream: 'http://127.0.0.1:1', before: undefined, fastify: undefined, tls: undefined }
+  await app.register(mlflowGateway, nothing)
+  t.ok(app.hasDecorator('mlflowSecurity'))
+})
+
+t.test('an unknown option of the gateway says which one was meant', async t => {
+  for (const [name, said] of [
+    ['upstreamTimeOut', /^Unknown option "upstreamTimeOut"\. Did you mean "upstreamTimeout"\? Allowed: upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths, before, fastify, tls, allowedHosts, /],
+    ['staticprefix', /Did you mean "staticPrefix"/], ['callbackpaths', /Did you mean "callbackPaths"/], ['upstreams', /Did you mean "upstream"/],
+    ['allowedHost', /Did you mean "allowedHosts"/], ['nonsense', /^Unknown option "nonsense"\. Allowed: upstream, /],
+    ['trustProxy', /^Unknown option "trustProxy"\. It is one of the Fastify app: createGateway\(\{ fastify: \{ trustProxy: … \} \}\)/],
+    ['logger', /createGateway\(\{ fastify: \{ logger: … \} \}\)/]
+  ] as const) {
+    const options = { upstream: 'http://127.0.0.1:1', [name]: true }
+    const expected = { code: 'FST_MLFLOW_SECURITY_UNKNOWN_OPTION', message: said }
+    t.throws(() => createGateway(options), expected, name)
+    const { app } = createApp(t)
+    await app.register(mlflowSecurity)
+    await t.rejects(Promise.resolve(app.register(mlflowGateway, options)), expected, `${name} in an app`)
+  }
+})
+
+t.test('an upstream that is away is one sentence a request, and one more when it is back', async t => {
+  let isAway = true
+  const target = await upstream(t, (_request, response) => { if (isAway) response.destroy(); else response.end('ok') })
+  const { port, lines } = await gateway(t, { upstream: target })
+  const ask = async () => (await request(port, 'GET', '/', [HOST])).status
+  t.strictSame([await ask(), await ask()], [502, 502])
+  isAway = false
+  t.strictSame([await ask(), await ask()], [200, 200])
+  t.match(lines.filter(({ msg }) => /^No answer/.test(String(msg))), [
+    { level: 40, code: 'UND_ERR_SOCKET', err: undefined, msg: new RegExp(`${target} does not answer`) }, { level: 40 }
+  ])
+  t.match(lines.filter(({ msg }) => /answers again/.test(String(msg))), [{ level: 30, msg: `The upstream answers again: ${target}` }])
+  t.equal(lines.filter(({ msg }) => /answers again/.test(String(msg))).length, 1)
+})
+
 t.test('an app that lacks what a gateway needs is told so', async t => {
   const options = async (server: object) => {
     const { app, lines } = createApp(t, server)
@@ -103,9 +155,10 @@ t.test('an app that lacks what a gateway needs is told so', async t => {
   }
   t.strictSame(await options({}), [])
   t.strictSame(await options({ requestTimeout: 1000, connectionTimeout: 1000, handlerTimeout: 1000 }), ['requestTimeout', 'connectionTimeout', 'handlerTimeout'])
-  t.strictSame(await options({ caseSensitive: false, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true }), [
-    'caseSensitive', 'ignoreTrailingSlash', 'ignoreDuplicateSlashes'
-  ])
+  const wider = { caseSensitive: false, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, useSemicolonDelimiter: true }
+  for (const server of [wider, { routerOptions: wider }]) t.strictSame(await options(server), Object.keys(wider))
+  t.strictSame(await options({ ignoreTrailingSlash: true, routerOptions: { caseSensitive: false } }), ['caseSensitive', 'ignoreTrailingSlash'], 'Fastify mixes the forms')
+  t.strictSame(await options({ routerOptions: { caseSensitive: true, maxParamLength: 5000 } }), [])
   const { lines } = await gateway(t, { upstream: 'http://127.0.0.1:1' })
   t.notOk(lines.some(({ level }) => level === 40), 'createGateway lacks nothing')
 })

@@ -70,10 +70,11 @@ async function serveWhenAnswering ({ running, child, port }: Pair, { name, stati
 async function finish (
   { drainDelay, shutdownTimeout }: ServeOptions, { running, child }: Pair, ending: Ending, outputs: Outputs
 ): Promise<number> {
-  const code = report(running, ending)
+  const delay = delayOf(ending, drainDelay)
+  const code = report(running, ending, delay)
   endAtOnceOnSecondSignal(outputs, () => child.kill())
   const begun = Date.now()
-  await running.end(delayOf(ending, drainDelay), shutdownTimeout)
+  await running.end(delay, shutdownTimeout)
   await child.end(Math.max(GRACE, shutdownTimeout - (Date.now() - begun)))
   return code
 }
