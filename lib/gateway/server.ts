@@ -28,7 +28,10 @@ export function createApp ({ fastify, tls }: GatewayOptions): FastifyInstance {
   // Such a server speaks HTTP/1.1 as well, and the app's types know it as that.
   if (tls !== undefined) Object.assign(options, { http2: true, https: { allowHTTP1: true, ...lasting(options), ...tls, ...http } })
   try {
-    return Fastify(options)
+    const app = Fastify(options)
+    // Node 20 ignores these as options of a server that also speaks HTTP/2: after five minutes, it cut uploads off.
+    if (tls !== undefined) Object.assign(app.server, lasting(options))
+    return app
   } catch (error) {
     // Fastify's error for a wrong trustProxy names neither the option nor the value.
     if (!(error instanceof TypeError) || !/^invalid (IP address|range)/.test(error.message)) throw error
@@ -90,6 +93,7 @@ function formsOf (config: Shown): Shown[] {
 
 const WANTED: ReadonlyArray<readonly [name: string, isRight: (config: Shown, server: object) => boolean, why: string]> = [
   ['requestTimeout', ({ requestTimeout }) => !(Number(requestTimeout) > 0), 'an upload that takes longer is cut off: leave it at 0'],
+  ['server.requestTimeout', ({ http2 }, server) => http2 !== true || !(Number(Reflect.get(server, 'requestTimeout')) > 0), 'an upload that takes longer is cut off: set it to 0 on the server, for Fastify sets it for HTTP/1.1 alone'],
   ['connectionTimeout', ({ connectionTimeout }) => !(Number(connectionTimeout) > 0), 'an answer that pauses longer is cut off: leave it at 0'],
   ['handlerTimeout', ({ handlerTimeout }) => !(Number(handlerTimeout) > 0), 'an answer that takes longer to begin gets a 503: leave it at 0'],
   ['caseSensitive', config => !formsOf(config).some(({ caseSensitive }) => caseSensitive === false), `${WIDER}: leave it at true`],

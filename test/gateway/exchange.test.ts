@@ -583,7 +583,8 @@ t.test('what a client of the upstream still says behind the end of an answer is 
     passesDecided: false,
     replaces: true,
     ancestors: undefined,
-    isDown: false, upgradeTimeout: 0,
+    isDown: false,
+    upgradeTimeout: 0,
     advise () {},
     client: {
       dispatch (_options, handler) {

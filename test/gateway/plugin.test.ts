@@ -159,8 +159,20 @@ t.test('an app that lacks what a gateway needs is told so', async t => {
   for (const server of [wider, { routerOptions: wider }]) t.strictSame(await options(server), Object.keys(wider))
   t.strictSame(await options({ ignoreTrailingSlash: true, routerOptions: { caseSensitive: false } }), ['caseSensitive', 'ignoreTrailingSlash'], 'Fastify mixes the forms')
   t.strictSame(await options({ routerOptions: { caseSensitive: true, maxParamLength: 5000 } }), [])
-  const { lines } = await gateway(t, { upstream: 'http://127.0.0.1:1' })
-  t.notOk(lines.some(({ level }) => level === 40), 'createGateway lacks nothing')
+  const tls = certificate()
+  t.strictSame(await options({ http2: true, https: { allowHTTP1: true, ...tls } }), ['server.requestTimeout'], 'Fastify sets it for HTTP/1.1 alone')
+  for (const more of [{}, { tls }]) {
+    const { lines } = await gateway(t, { upstream: 'http://127.0.0.1:1', ...more })
+    t.notOk(lines.some(({ level }) => level === 40), 'createGateway lacks nothing')
+  }
+})
+
+t.test('a server with a certificate has the time limits of one without', async t => {
+  for (const more of [{}, { tls: certificate() }]) {
+    const app = createGateway({ upstream: 'http://127.0.0.1:1', fastify: { logger: false, keepAliveTimeout: 5000 }, ...more })
+    t.teardown(() => app.close())
+    t.match(app.server, { requestTimeout: 0, keepAliveTimeout: 5000 })
+  }
 })
 
 t.test('exemptions are for the path as it is written', async t => {

@@ -16,7 +16,8 @@ const LOCAL_MODELS = { MLFLOW_GATEWAY_API_BASE_ALLOWED_SCHEMES: 'http', MLFLOW_G
 let mlflow: Mlflow
 let gateway: number
 t.before(async () => {
-  mlflow = await startMlflow(t, ['--workers', '1'], { env: LOCAL_MODELS })
+  // With uvicorn's five seconds, a client that is not told to try again sometimes writes on a connection that is just ending.
+  mlflow = await startMlflow(t, ['--workers', '1', '--uvicorn-opts', '--timeout-keep-alive 600'], { env: LOCAL_MODELS })
   gateway = await startGateway(t, mlflow.port)
 })
 
