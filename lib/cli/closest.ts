@@ -5,22 +5,15 @@
  * @returns `undefined` if none is close
  */
 export function closest (written: string, names: readonly string[]): string | undefined {
-  const [best] = names
-    .map(name => ({ name, slips: distance(written, name) }))
-    .filter(({ name, slips }) => slips <= (name.length < 8 ? 1 : 2) && written.length > 2)
-    .sort((a, b) => a.slips - b.slips)
-  return best?.name
+  if (written.length < 3) return undefined
+  return names.find(name => isWithin(written, name, 1)) ?? names.find(name => name.length >= 8 && isWithin(written, name, 2))
 }
 
-/** The edit distance (Levenshtein's). */
-function distance (one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, i) => i)
-  for (const letter of one) {
-    const next = [(row[0] ?? 0) + 1]
-    for (const [i, its] of [...other].entries()) {
-      next.push(Math.min((next[i] ?? 0) + 1, (row[i + 1] ?? 0) + 1, (row[i] ?? 0) + (its === letter ? 0 : 1)))
-    }
-    row = next
-  }
-  return row[other.length] ?? 0
+/** @returns whether so many slips, at most, make one word of the other (Levenshtein's distance) */
+function isWithin (one: string, other: string, slips: number): boolean {
+  if (slips < 0) return false
+  if (one === '' || other === '') return one.length + other.length <= slips
+  const [a, b] = [one.slice(1), other.slice(1)]
+  if (one.startsWith(other.charAt(0))) return isWithin(a, b, slips)
+  return isWithin(a, other, slips - 1) || isWithin(one, b, slips - 1) || isWithin(a, b, slips - 1)
 }

@@ -138,6 +138,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData (controller: Controller, chunk: Buffer): void {
     if (this.#isOver) return
+    // The connection ended while the answer was paused (resumeParser in client.ts): there is nothing left to wait for.
+    if (chunk.length === 0) { controller.resume(); return }
     if (this.#head?.status === 403) this.#way.advise(chunk)
     if (this.#head !== undefined && !this.#isFlushed && this.#held === undefined) { this.#held = chunk; return }
     if (this.#flush() && !this.#reply.raw.write(chunk)) this.#wait(controller)

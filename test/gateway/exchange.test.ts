@@ -574,8 +574,9 @@ t.test('a kept connection that the upstream ends, without a reset, at the second
 t.test('what a client of the upstream still says behind the end of an answer is passed over', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
+  let resumed = 0
   const controller = {
-    aborted: false, paused: false, reason: null, rawHeaders: ['X-From', 'upstream'], rawTrailers: [], abort () {}, pause () {}, resume () {}
+    aborted: false, paused: false, reason: null, rawHeaders: ['X-From', 'upstream'], rawTrailers: [], abort () {}, pause () {}, resume () { resumed++ }
   }
   const way: Way = {
     upstream: { origin: 'http://a', host: 'a', path: '', headersTimeout: 0, ca: undefined },
@@ -587,19 +588,24 @@ t.test('what a client of the upstream still says behind the end of an answer is 
     upgradeTimeout: 0,
     advise () {},
     client: {
-      dispatch (_options, handler) {
+      dispatch ({ path }, handler) {
         handler.onRequestStart?.(controller, {})
-        handler.onResponseStart?.(controller, 204, {}, 'No Content')
+        handler.onResponseStart?.(controller, path === '/' ? 204 : 200, {}, '')
         handler.onResponseData?.(controller, Buffer.from('late'))
+        handler.onResponseData?.(controller, Buffer.alloc(0))
+        handler.onResponseEnd?.(controller, {})
         return true
       },
       wasKept: () => false,
       close: async () => {}
     }
   }
-  app.get('/', (request, reply) => { new Exchange(way, request, reply, false).start() })
-  const answer = await request(await listen(app), 'GET', '/', [['Host', 'localhost']])
+  for (const path of ['/', '/slow']) app.get(path, (request, reply) => { new Exchange(way, request, reply, false).start() })
+  const port = await listen(app)
+  const answer = await request(port, 'GET', '/', [['Host', 'localhost']])
   t.match(answer, { status: 204, body: '', headers: { 'x-from': 'upstream' } })
+  t.match(await request(port, 'GET', '/slow', [['Host', 'localhost']]), { status: 200, body: 'late' })
+  t.equal(resumed, 1, 'an empty piece means that the connection has ended: nothing is waited for')
 })
 
 t.test('an upload whose body has begun is not sent again', async t => {

@@ -1,0 +1,58 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import t from 'tap'
+import type { Dispatcher } from 'undici'
+import { createClient } from '../../lib/gateway/client.js'
+
+/** Every answer is paused at each piece of its body, as for a client that is slow, and goes on after a while. */
+class Slow implements Dispatcher.DispatchHandler {
+  body = ''
+  readonly outcome: Promise<'whole' | 'broken off'>
+  #settle: (outcome: 'whole' | 'broken off') => void = () => {}
+
+  constructor () {
+    this.outcome = new Promise(resolve => { this.#settle = resolve })
+  }
+
+  onResponseData (controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (chunk.length === 0) return controller.resume()
+    this.body += String(chunk)
+    controller.pause()
+    setTimeout(() => { controller.resume() }, 300)
+  }
+
+  onResponseEnd (): void { this.#settle('whole') }
+  onResponseError (): void { this.#settle('broken off') }
+  onRequestStart (): void {}
+  onResponseStart (): void {}
+}
+
+t.test('an upstream that ends the connection while the client is slow', async t => {
+  const cases: Array<[answer: string, outcome: 'whole' | 'broken off']> = [
+    ['Content-Length: 5\r\n\r\nwhole', 'whole'],
+    ['\r\nwhole', 'whole'],
+    ['Content-Length: 6\r\n\r\nwhole', 'broken off'],
+    ['Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n', 'broken off']
+  ]
+  for (const [answer, outcome] of cases) {
+    const server = createServer(socket => {
+      socket.once('data', async () => {
+        socket.write(`HTTP/1.1 200 OK\r\nConnection: close\r\n${answer}`)
+        await wait(50)
+        socket.end()
+      })
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const origin = `http://127.0.0.1:${port}`
+    const client = await createClient({ origin, host: `127.0.0.1:${port}`, path: '', headersTimeout: 0, ca: undefined }, 16_384)
+    const slow = new Slow()
+    client.dispatch({ origin, path: '/', method: 'GET' }, slow, false)
+    t.equal(await slow.outcome, outcome, JSON.stringify(answer))
+    t.equal(slow.body, 'whole')
+    await client.close()
+    server.close()
+  }
+})
