@@ -13,6 +13,7 @@ import type { Test } from 'tap'
 import { serveFlags } from '../../lib/cli/flags.js'
 import { serveOptions } from '../../lib/cli/options.js'
 import { commandLines } from '../fixtures/command-lines.js'
+import { freePort } from '../fixtures/free-port.js'
 import { certificate, gateway, upstream } from '../fixtures/upstream.js'
 
 const NAME = 'mlflow.company.com'
@@ -31,11 +32,6 @@ async function startGateway (t: Test, example: string): Promise<number> {
   const line = commandLines().find(({ where }) => where.includes(`deploy/${example}/`))
   const { options } = serveOptions(parseArgs({ args: line?.args ?? [], options: serveFlags }).values, { logger: false })
   return (await gateway(t, { ...options, upstream: target, fastify: { trustProxy: options.fastify?.trustProxy ?? false } })).port
-}
-
-async function freePort (): Promise<number> {
-  const { port } = await gateway(t, { upstream: 'http://127.0.0.1:1' })
-  return port + 1
 }
 
 /** Waits until something listens. */

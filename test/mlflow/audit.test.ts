@@ -4,7 +4,8 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { findings, ids } from '../fixtures/audit.js'
 import { startGateway, startMlflow } from '../fixtures/mlflow.js'
-import { freePort, startNginx } from '../fixtures/nginx.js'
+import { freePort } from '../fixtures/free-port.js'
+import { startNginx } from '../fixtures/nginx.js'
 
 /** How people on the network call the server; the connection goes to the loopback address. */
 const LAN = '192.168.1.20'

@@ -8,7 +8,8 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { launchBrowser } from '../fixtures/chromium.js'
 import { runPython, startGateway, startMlflow, visit } from '../fixtures/mlflow.js'
-import { freePort, startNginx } from '../fixtures/nginx.js'
+import { freePort } from '../fixtures/free-port.js'
+import { startNginx } from '../fixtures/nginx.js'
 import { certificate } from '../fixtures/upstream.js'
 
 const ADMIN = { username: 'admin', password: 'the-password-of-admin' }

@@ -6,40 +6,13 @@ import type { Browser, Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
 import { LAN, launchBrowser } from '../fixtures/chromium.js'
-import { runPython, startGateway, startMlflow, visit } from '../fixtures/mlflow.js'
+import { createExperiment, runClient, startGateway, startMlflow, useUi, visit } from '../fixtures/mlflow.js'
 
 const REBOUND = 'rebound.test'
 
 let browser: Browser
 t.before(async () => { browser = await launchBrowser() })
 t.teardown(() => browser.close())
-
-interface Logged { readonly experiment: string, readonly name: string, readonly run: string }
-
-async function runClient (uri: string, otlp: 'otlp' | 'no-otlp'): Promise<Logged> {
-  const { experiment, name, run } = Object(await runPython('client.py', [uri, otlp]))
-  return { experiment: String(experiment), name: String(name), run: String(run) }
-}
-
-/** Clicks "Create", gives a name, and waits for the server's answer. */
-async function createExperiment (page: Page, name: string): Promise<number> {
-  await page.getByTestId('create-experiment-button').click()
-  const dialog = page.getByRole('dialog')
-  await dialog.getByPlaceholder('Input an experiment name').fill(name)
-  const answer = page.waitForResponse(response => response.url().endsWith('/experiments/create'))
-  await dialog.getByRole('button', { name: 'Create' }).click()
-  return (await answer).status()
-}
-
-async function useUi (t: Test, base: string, { experiment, name, run }: Logged): Promise<void> {
-  const { page, failed } = await visit(t, browser, `${base}/#/experiments`)
-  await page.getByText(name).first().waitFor()
-  t.equal(await createExperiment(page, `clicked-${Date.now()}`), 200, 'an experiment is created by clicking')
-  await page.waitForURL(/#\/experiments\/\d+/)
-  await page.goto(`${base}/#/experiments/${experiment}/runs/${run}`)
-  await page.getByText('x y/ä').first().waitFor()
-  t.same(failed, [], `nothing is refused, nothing fails: ${base}`)
-}
 
 /** Another site's page. */
 async function site (t: Test, html = '<!doctype html><title>attacker</title>'): Promise<number> {
@@ -88,8 +61,8 @@ for (const [name, args, prefix, otlp, more] of servers) {
     const port = await startGateway(t, mlflow, prefix === '' ? [] : ['--static-prefix', prefix])
     const logged = await runClient(`http://localhost:${port}${prefix}`, otlp)
     t.match(logged.run, /^[0-9a-f]{32}$/, 'the Python client: experiment, run, traces, OTLP, 100 MB up and down')
-    await useUi(t, `http://localhost:${port}${prefix}`, logged)
-    await useUi(t, `http://${LAN}:${port}${prefix}`, logged)
+    await useUi(t, browser, `http://localhost:${port}${prefix}`, logged)
+    await useUi(t, browser, `http://${LAN}:${port}${prefix}`, logged)
     await attack(t, port, prefix)
     for (const path of ['/health', '/version']) {
       const { page } = await visit(t, browser, `http://${REBOUND}:${port}${prefix}${path}`)

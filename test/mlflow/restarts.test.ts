@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
 import { startGateway, venv } from '../fixtures/mlflow.js'
-import { freePort, startNginx } from '../fixtures/nginx.js'
+import { freePort } from '../fixtures/free-port.js'
+import { startNginx } from '../fixtures/nginx.js'
 
 const REQUESTS = 1200
 const CLIENTS = 16
