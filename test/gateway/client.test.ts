@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
+import { createServer as createTlsServer } from 'node:tls'
 import t from 'tap'
 import type { Dispatcher } from 'undici'
 import { createClient } from '../../lib/gateway/client.js'
+import { certificate } from '../fixtures/upstream.js'
 
 /** Every answer is paused at each piece of its body, as for a client that is slow, and goes on after a while. */
 class Slow implements Dispatcher.DispatchHandler {
@@ -36,23 +38,27 @@ t.test('an upstream that ends the connection while the client is slow', async t 
     ['Content-Length: 6\r\n\r\nwhole', 'broken off'],
     ['Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n', 'broken off']
   ]
+  const tls = certificate()
   for (const [answer, outcome] of cases) {
-    const server = createServer(socket => {
+    const serve = (socket: Socket) => {
       socket.once('data', async () => {
         socket.write(`HTTP/1.1 200 OK\r\nConnection: close\r\n${answer}`)
         await wait(50)
         socket.end()
       })
-    }).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
-    const origin = `http://127.0.0.1:${port}`
-    const client = await createClient({ origin, host: `127.0.0.1:${port}`, path: '', headersTimeout: 0, ca: undefined }, 16_384)
-    const slow = new Slow()
-    client.dispatch({ origin, path: '/', method: 'GET' }, slow, false)
-    t.equal(await slow.outcome, outcome, JSON.stringify(answer))
-    t.equal(slow.body, 'whole')
-    await client.close()
-    server.close()
+    }
+    for (const [scheme, server] of [['http', createServer(serve)], ['https', createTlsServer(tls, serve)]] as const) {
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      const { port } = server.address() as AddressInfo
+      const origin = `${scheme}://127.0.0.1:${port}`
+      const client = await createClient({ origin, host: `127.0.0.1:${port}`, path: '', headersTimeout: 0, ca: tls.cert }, 16_384)
+      const slow = new Slow()
+      client.dispatch({ origin, path: '/', method: 'GET' }, slow, false)
+      t.equal(await slow.outcome, outcome, `${scheme}: ${JSON.stringify(answer)}`)
+      t.equal(slow.body, 'whole')
+      await client.close()
+      server.close()
+    }
   }
 })
