@@ -9,6 +9,7 @@ import { quote } from '../grammar/quote.js'
 import { decisionOf } from '../hooks/decision.js'
 import { compileHostRules } from '../rules/host-rules.js'
 import { isDefaultList } from '../settings/defaults.js'
+import { splitList } from '../settings/list.js'
 import { settingsTable } from '../settings/table.js'
 import { UsageError } from './usage-error.js'
 import type { AllowedRule, Refused, RouteOverride, Settings, Verdict } from '../../types/index.js'
@@ -135,8 +136,8 @@ function explainRefusal ({ check, statusCode }: Refused): string {
 function fixOf ({ setting, entry }: Refused, settings: Settings, options: GatewayOptions): string | undefined {
   if (setting === undefined || entry === undefined) return undefined
   const { flag, variable } = settingsTable[setting]
-  const given = [options[setting] ?? process.env[variable] ?? ''].flat().flatMap(text => text.split(',')).map(text => text.trim())
-  const list = [...(isDefaultList(setting, settings[setting]) ? ['@default'] : given.filter(text => text !== '')), entry].join(',')
+  const given = splitList(options[setting] ?? process.env[variable] ?? '')
+  const list = [...(isDefaultList(setting, settings[setting]) ? ['@default'] : given), entry].join(',')
   return `--${flag} '${list}' or ${variable}='${list}'`
 }
 

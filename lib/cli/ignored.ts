@@ -1,3 +1,4 @@
+import { splitList } from '../settings/list.js'
 import { optionNames, settingOf } from '../settings/table.js'
 
 /**
@@ -21,6 +22,6 @@ export function ignoredVariables (
 
 /** @returns a value as it compares: a list without blanks, a word in any case, and 1 for true */
 function plain (value: unknown): string {
-  const text = String(value).toLowerCase().split(',').map(entry => entry.trim()).filter(entry => entry !== '').join(',')
+  const text = splitList(String(value).toLowerCase()).join(',')
   return text === '1' ? 'true' : text
 }

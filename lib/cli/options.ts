@@ -6,6 +6,7 @@ import type { GatewayOptions } from '../gateway.js'
 import { resolvePrefix } from '../gateway/options.js'
 import { routePattern } from '../gateway/pattern.js'
 import { quote } from '../grammar/quote.js'
+import { splitList } from '../settings/list.js'
 import { optionNames, settingOf } from '../settings/table.js'
 import { ignoredVariables } from './ignored.js'
 import { readCertificate, readPem, verifyPem } from './certificates.js'
@@ -55,7 +56,7 @@ export function settingOptions (values: Readonly<Record<string, unknown>>): obje
 /** Health routes are given as MLflow names them, and served below its prefix. */
 function belowPrefix (lists: readonly string[], staticPrefix: string | undefined): string[] {
   const prefix = resolvePrefix(staticPrefix)
-  const routes = lists.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
+  const routes = splitList(lists)
   const wrong = routes.find(route => !/^\/[!-~]*$/.test(route))
   if (wrong !== undefined) throw new UsageError(`--health-routes: ${quote(wrong)} is not a path. Allowed: paths that begin with a slash, below --static-prefix: /health,/version.`)
   return routes.map(route => route.startsWith(`${prefix}/`) ? route.slice(prefix.length) : route).map(route => routePattern(prefix) + route)

@@ -2,7 +2,9 @@ import type { Server } from 'node:http'
 import type { SecureContextOptions } from 'node:tls'
 import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
 import { invalidOption, missingOption, UnknownOptionError } from '../settings/errors.js'
-import { refuseUnknown } from '../settings/resolve.js'
+import { splitList } from '../settings/list.js'
+import { REGISTER_OPTIONS, refuseUnknown } from '../settings/resolve.js'
+import { settingsTable } from '../settings/table.js'
 import { routePattern } from './pattern.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 
@@ -157,24 +159,21 @@ const IN_AN_APP: Readonly<Record<typeof OF_CREATE_GATEWAY[number], string>> = {
 export function refuseSecuritySettings (options: GatewayPluginOptions): void {
   const { upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths, ...security } = options
   for (const [name, value] of Object.entries(security)) {
-    if (value === undefined || REGISTER_OPTIONS.has(name)) continue
+    if (value === undefined || REGISTER_OPTIONS.includes(name)) continue
     throw invalidOption({ name, allowed: 'nothing here, for fastify-mlflow-security is registered already: give it the setting there' }, value, 'would do nothing')
   }
 }
 
-/** Fastify's own. */
-const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
-
 /** MLflow's own health routes. Probes ask for them by any Host. */
 export function healthRoutes (staticPrefix: string): string[] {
   const prefix = routePattern(staticPrefix)
-  return [`${prefix}/health`, `${prefix}/version`]
+  return settingsTable.healthRoutes.default.map(route => prefix + route)
 }
 
 const API = /^\/(ajax-)?api(\/|$)/i
 
 function resolveCallbackPaths (value: GatewayPluginOptions['callbackPaths'] = [], prefix: string): string[] {
-  const paths = [value].flat().flatMap(text => String(text).split(',')).map(text => text.trim()).filter(text => text !== '')
+  const paths = splitList(value)
   for (const path of paths) {
     const below = path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : path
     if (!/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+;=:@-]+)+\/?$/.test(below)) throw invalidOption(CALLBACK_PATHS, path, 'is no such path')

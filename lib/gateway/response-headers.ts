@@ -60,7 +60,7 @@ export function toClient (
   const push = (name: string, value: string) => { fields.push(name, value); lower.push(answerName(name).lower) }
 
   for (let i = 0; i < raw.length; i += 2) {
-    const [name = '', value = ''] = raw.slice(i, i + 2).map(latin1)
+    const [name, value] = [latin1(raw[i]), latin1(raw[i + 1])]
     switch (answerName(name).kind) {
       case 'passes': push(name, value); break
       case 'decided': if (!replaces) push(name, value); break
@@ -95,13 +95,14 @@ export function toClient (
 export function toInterim (raw: readonly Uint8Array[]): string[] {
   const fields: string[] = []
   for (let i = 0; i < raw.length; i += 2) {
-    const [name = '', value = ''] = raw.slice(i, i + 2).map(latin1)
-    if (answerName(name).kind === 'passes') fields.push(name, value)
+    const name = latin1(raw[i])
+    if (answerName(name).kind === 'passes') fields.push(name, latin1(raw[i + 1]))
   }
   return fields
 }
 
 const CSP = 'content-security-policy'
+const NOTHING = new Uint8Array()
 
 /** The gateway decides who may frame the pages, and browsers prefer frame-ancestors to X-Frame-Options. */
 function settle (upstreams: readonly string[], own: OwnHeaders[string], ancestors: FrameAncestorsEditor | undefined): string {
@@ -122,7 +123,8 @@ function removeNamed (fields: string[], lower: string[], vary: string[], csp: st
   }
 }
 
-function latin1 (bytes: Uint8Array): string {
+/** The types do not know that names and values come in pairs. */
+function latin1 (bytes: Uint8Array = NOTHING): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 }
 

@@ -12,6 +12,7 @@ export function absoluteAuthority (text: string): string | undefined {
 
 /** `GET http://host/path` is `GET /path` to the server that is named (RFC 9112 §3.2.2), which the Host check has ensured. */
 export function originForm (target: string): string {
+  if (target.startsWith('/')) return target
   const path = target.replace(ABSOLUTE_FORM, '')
   return path === target || path.startsWith('/') ? path : `/${path}`
 }

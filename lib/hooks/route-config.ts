@@ -13,7 +13,13 @@ const PREFLIGHT_OPTIONS = [...CORS_OPTIONS, 'methods', 'allowedHeaders', 'maxAge
 const ALLOWED_CORS = 'false, or an object with the @fastify/cors option exposedHeaders; on a route for OPTIONS, where preflights go, also ' +
   'methods, allowedHeaders, maxAge, cacheControl (a string) and preflight'
 
-const KEYS = ['host', 'origin', 'frameOptions']
+const isFalse = (value: unknown): boolean => value === false
+/** The keys of an override, and what each may be. */
+const VALUES: ReadonlyMap<string, (value: unknown) => boolean> = new Map([
+  ['host', isFalse],
+  ['origin', isFalse],
+  ['frameOptions', (value: unknown) => value === 'SAMEORIGIN' || value === 'DENY' || value === 'NONE']
+])
 
 const NONE: RouteOverride = Object.freeze({})
 const UNPROTECTED: RouteOverride = Object.freeze({ host: false, origin: false, frameOptions: 'NONE' })
@@ -161,7 +167,7 @@ function parseRouteConfig (url: string, { mlflowSecurity: override }: Words): Ro
   if (override === undefined) return NONE
   if (override === false) return UNPROTECTED
   if (!isOverride(override)) {
-    const unknown = isObject(override) ? Object.keys(override).find(key => !KEYS.includes(key)) : undefined
+    const unknown = isObject(override) ? Object.keys(override).find(key => !VALUES.has(key)) : undefined
     throw invalidRouteConfig(url, 'mlflowSecurity', override, ALLOWED, unknown)
   }
   return Object.freeze({ ...override })
@@ -172,12 +178,8 @@ function isOverride (value: unknown): value is RouteOverride {
 }
 
 function isAllowed ([key, value]: [string, unknown]): boolean {
-  switch (key) {
-    case 'host':
-    case 'origin': return value === false || value === undefined
-    case 'frameOptions': return value === 'SAMEORIGIN' || value === 'DENY' || value === 'NONE' || value === undefined
-    default: return false
-  }
+  const isRight = VALUES.get(key)
+  return isRight !== undefined && (value === undefined || isRight(value))
 }
 
 function isObject (value: unknown): value is object {

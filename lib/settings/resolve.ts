@@ -3,6 +3,7 @@ import type envSchemaType from 'env-schema'
 import type { EnvSchemaOpt } from 'env-schema'
 import { invalidOption, unknownOption } from './errors.js'
 import { DEFAULT_LISTS } from './defaults.js'
+import { splitList } from './list.js'
 import { findMeant } from './spelling.js'
 import { arePlain } from './plain.js'
 import { isOptionName, optionNames, settingOf, settingsSchema, settingsTable, variableNames } from './table.js'
@@ -22,7 +23,7 @@ interface GivenSettings {
 }
 
 /** Options of Fastify's own `register`. `@fastify/autoload` and `fastify start --prefix` pass them on. */
-const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
+export const REGISTER_OPTIONS: readonly string[] = ['prefix', 'logLevel', 'logSerializers']
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -177,17 +178,13 @@ function suggestion (option: OptionName, value: unknown): string | undefined {
 /** Splits at commas, trims, drops empty pieces and replaces `@default`. */
 function resolveList (option: OptionName, given: string | string[] | undefined, defaults: readonly string[]): readonly string[] {
   if (given === undefined) return Object.freeze([...defaults])
-  const entries = split(given)
+  const entries = splitList(given)
   if (entries.length === 0) throw invalidOption(option, given, 'is an empty list; leave it out for the default')
   return Object.freeze(entries.flatMap(entry => entry === '@default' && defaults.length > 0 ? defaults : entry))
 }
 
-function split (given: string | string[]): string[] {
-  return [given].flat().flatMap(text => text.split(',')).map(entry => entry.trim()).filter(entry => entry !== '')
-}
-
 function resolveHealthRoutes (given: string | string[] | undefined): readonly string[] {
-  const routes = given === undefined ? settingsTable.healthRoutes.default : split(given)
+  const routes = given === undefined ? settingsTable.healthRoutes.default : splitList(given)
   const wrong = routes.find(route => !route.startsWith('/'))
   if (wrong !== undefined) throw invalidOption('healthRoutes', wrong, 'is no route URL: it does not begin with a slash', /^\w[\w/-]*$/.test(wrong) ? `/${wrong}` : undefined)
   return Object.freeze([...routes])

@@ -1,5 +1,7 @@
 import { resolvePrefix } from '../../gateway/options.js'
 import { quote } from '../../grammar/quote.js'
+import { splitList } from '../../settings/list.js'
+import { settingsTable } from '../../settings/table.js'
 import { parseHost, parsePort, settingOptions } from '../options.js'
 import type { ListenAddress } from '../options.js'
 import { UsageError } from '../usage-error.js'
@@ -16,8 +18,6 @@ interface AuthorizeValues {
   readonly 'health-routes'?: string[] | undefined
   readonly 'static-prefix'?: string | undefined
 }
-
-const HEALTH_ROUTES = ['/health', '/version']
 
 /** @throws FST_MLFLOW_SECURITY_USAGE, FST_MLFLOW_SECURITY_INVALID_OPTION for a wrong static prefix */
 export function authorizeOptions (
@@ -45,8 +45,8 @@ function parseDialect (value: string | undefined): Dialect {
 }
 
 /** Given as MLflow names them, served below its prefix. Raw paths are compared, so patterns and escapes are not allowed. */
-function parseHealthRoutes (lists = HEALTH_ROUTES, prefix: string): string[] {
-  const routes = lists.join(',').split(',').map(route => route.trim()).filter(route => route !== '')
+function parseHealthRoutes (lists: readonly string[] = settingsTable.healthRoutes.default, prefix: string): string[] {
+  const routes = splitList(lists)
   const wrong = routes.find(route => !/^(\/(?!\.+(\/|$))[A-Za-z0-9._~-]+)+$/.test(route))
   if (wrong === undefined) return routes.map(route => route.startsWith(`${prefix}/`) ? route : prefix + route)
   throw new UsageError(`--health-routes: ${quote(wrong)} is not a path that can be compared as it is. ` +
