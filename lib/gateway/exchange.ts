@@ -122,7 +122,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     const knowsChunks = this.#request.raw.httpVersion !== '1.0'
-    const { fields, hasLength, isCoded } = toClient(raw, { ...this.#reply.getHeaders() }, this.#request, this.#way, {
+    const { fields, hasLength, isCoded } = toClient(raw, this.#reply.getHeaders(), this.#request, this.#way, {
       isFramedByAnyone: this.#isFramedByAnyone, knowsTrailers: knowsChunks
     })
     if (isCoded || statusCode < 200 || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }

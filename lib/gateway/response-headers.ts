@@ -45,7 +45,7 @@ export interface AnswerHeaders {
  * @param own - headers that hooks have set. The upstream's header of the same name wins; cookies of both are kept
  */
 export function toClient (
-  raw: readonly Uint8Array[], own: OwnHeaders, { host, protocol }: Public, rules: AnswerRules, { isFramedByAnyone, knowsTrailers }: Asked
+  raw: readonly Buffer[], own: OwnHeaders, { host, protocol }: Public, rules: AnswerRules, { isFramedByAnyone, knowsTrailers }: Asked
 ): AnswerHeaders {
   const { replaces, upstream, ancestors } = rules
   const fields: string[] = []
@@ -60,7 +60,8 @@ export function toClient (
   const push = (name: string, value: string) => { fields.push(name, value); lower.push(answerName(name).lower) }
 
   for (let i = 0; i < raw.length; i += 2) {
-    const [name, value] = [latin1(raw[i]), latin1(raw[i + 1])]
+    const name = latin1(raw[i])
+    const value = latin1(raw[i + 1])
     switch (answerName(name).kind) {
       case 'passes': push(name, value); break
       case 'decided': if (!replaces) push(name, value); break
@@ -92,7 +93,7 @@ export function toClient (
 }
 
 /** The headers of an interim answer (103). They are only hints: the answer itself has the security headers. */
-export function toInterim (raw: readonly Uint8Array[]): string[] {
+export function toInterim (raw: readonly Buffer[]): string[] {
   const fields: string[] = []
   for (let i = 0; i < raw.length; i += 2) {
     const name = latin1(raw[i])
@@ -102,7 +103,6 @@ export function toInterim (raw: readonly Uint8Array[]): string[] {
 }
 
 const CSP = 'content-security-policy'
-const NOTHING = new Uint8Array()
 
 /** The gateway decides who may frame the pages, and browsers prefer frame-ancestors to X-Frame-Options. */
 function settle (upstreams: readonly string[], own: OwnHeaders[string], ancestors: FrameAncestorsEditor | undefined): string {
@@ -124,8 +124,8 @@ function removeNamed (fields: string[], lower: string[], vary: string[], csp: st
 }
 
 /** The types do not know that names and values come in pairs. */
-function latin1 (bytes: Uint8Array = NOTHING): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+function latin1 (bytes: Buffer | undefined): string {
+  return bytes === undefined ? '' : bytes.toString('latin1')
 }
 
 /**

@@ -8,6 +8,8 @@ export interface Origin {
   readonly authority: Authority
   /** The port; the scheme's default if the Origin has none; `NO_PORT` if the scheme has no default. */
   readonly port: number
+  /** The scheme's default, or `NO_PORT`. */
+  readonly defaultPort: number
 }
 
 /** Longer than any scheme. */
@@ -26,7 +28,8 @@ export function parseOrigin (text: string): Origin | undefined {
   const authority = parseAuthority(rest)
   if (authority === undefined) return undefined
   const scheme = written.toLowerCase()
-  return { scheme, authority, port: portOf(authority, defaultPort(scheme)) }
+  const missing = defaultPort(scheme)
+  return { scheme, authority, port: portOf(authority, missing), defaultPort: missing }
 }
 
 /** @returns the scheme's default port, or `NO_PORT` */
@@ -49,5 +52,5 @@ export function isWebScheme (scheme: string): boolean {
  */
 export function isAt (origin: Origin, authority: Authority | undefined): boolean {
   if (authority === undefined || origin.authority.host !== authority.host) return false
-  return origin.port === portOf(authority, defaultPort(origin.scheme))
+  return origin.port === portOf(authority, origin.defaultPort)
 }

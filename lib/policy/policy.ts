@@ -1,9 +1,9 @@
-import { parseAuthority } from '../grammar/authority.js'
+import { NO_PORT, parseAuthority } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import { compileHostRules } from '../rules/host-rules.js'
 import { memoize } from './memo.js'
 import { isPreflight, isSafe } from './methods.js'
-import { isAt, isWebScheme, parseOrigin } from '../grammar/origin.js'
+import { isAt, parseOrigin } from '../grammar/origin.js'
 import type { Origin } from '../grammar/origin.js'
 import { compileOriginRules } from '../rules/origin-rules.js'
 import type { Wildcard } from '../rules/wildcards.js'
@@ -151,19 +151,18 @@ export function createPolicy (settings: Settings): Policy {
     if (listed) return LISTED_ORIGIN
     // Browsers send no preflight to their own origin.
     if (preflight) return refusal ?? refusals.opaqueOrigin(headers.origin, site)
-    if (isOwnPage(request, origin, host, effective, addressed)) return OWN_PAGE
+    if (isOwnPage(request, site, origin, host, effective, addressed)) return OWN_PAGE
     if (origin === undefined || refusal === undefined) return refusals.opaqueOrigin(headers.origin, site)
     return refusals.likelyOwn(headers.origin, origin, effective.authority, site, isHttps(request, addressed)) ?? refusal
   }
 
   function isOwnPage (
-    request: RequestHead, origin: Origin | undefined, host: HostFacts, effective: HostFacts, addressed: Addressed | undefined
+    request: RequestHead, site: Site, origin: Origin | undefined, host: HostFacts, effective: HostFacts, addressed: Addressed | undefined
   ): boolean {
-    const site = siteOf(request.headers)
     if (isForeign(site) || !host.cannotBeRebound || !effective.cannotBeRebound) return false
     const sameOrigin = site === 'same-origin'
     if (origin === undefined) return sameOrigin && request.headers.origin === 'null'
-    if (!isWebScheme(origin.scheme)) return false
+    if (origin.defaultPort === NO_PORT) return false // no web page
     if (isAt(origin, effective.authority) && (origin.scheme === 'https' || !isHttps(request, addressed))) return true
     return sameOrigin && hostRules.allows(origin.authority) && cannotBeRebound(origin.authority, true)
   }
@@ -182,12 +181,15 @@ export function createPolicy (settings: Settings): Policy {
   }
 }
 
-function siteOf (headers: RequestHead['headers']): string | string[] | undefined {
+/** The value of Sec-Fetch-Site. */
+type Site = string | string[] | undefined
+
+function siteOf (headers: RequestHead['headers']): Site {
   return headers['sec-fetch-site']
 }
 
 /** Every other value, a doubled one and an unknown one mean another site (Fetch Metadata Request Headers §2.3). */
-function isForeign (site: string | string[] | undefined): boolean {
+function isForeign (site: Site): boolean {
   return site !== undefined && site !== 'same-origin' && site !== 'none'
 }
 

@@ -22,6 +22,8 @@ t.test('results are computed once; a thousand good and a hundred hostile ones at
   for (let i = 1; i < 100; i++) upper(`evil ${i}`)
   t.notOk(again('evil'), 'a hundred')
   upper('evil 100')
+  t.notOk(again('evil'), 'the last one that was asked for stays')
+  t.notOk(again('evil 100'))
   t.ok(again('evil'), 'past a hundred it starts afresh')
   for (let i = 0; i < 2000; i++) upper(`evil ${i}`)
   for (let i = 0; i < 1000; i++) t.notOk(again(`${i}`), `${i} is kept, however many others came`)
