@@ -1,7 +1,9 @@
 // The servers that are measured over the wire, each in a process of its own: node bench/servers.js NAME [UPSTREAM]
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import httpProxy from '@fastify/http-proxy'
 import Fastify from 'fastify'
+import { Pool } from 'undici'
 import { createGateway } from '../dist/gateway.js'
 import mlflowSecurity from '../dist/index.js'
 
@@ -34,8 +36,25 @@ const servers = {
     return listen(app)
   },
   gateway: () => listen(createGateway({ upstream, fastify: { logger } })),
+  // What no gateway on Node can go below: the same HTTP client on a bare server, without routes, checks, log or care for errors.
+  floor: () => {
+    const pool = new Pool(upstream)
+    return listenBare((request, response) => {
+      pool.dispatch({ path: request.url, method: request.method, headers: request.rawHeaders, body: null }, {
+        onRequestStart () {},
+        onResponseStart (controller, status) { response.writeHead(status, controller.rawHeaders.map(String)) },
+        onResponseData (controller, data) {
+          if (response.write(data)) return
+          controller.pause()
+          response.once('drain', () => controller.resume())
+        },
+        onResponseEnd () { response.end() },
+        onResponseError (_controller, error) { throw error }
+      })
+    })
+  },
   upstream: () => {
-    const server = createServer((request, response) => {
+    return listenBare((request, response) => {
       const size = Number(new URL(request.url, 'http://localhost').searchParams.get('size'))
       if (request.url.startsWith('/events')) return response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
       if (request.method === 'PUT') return request.on('end', () => response.end('ok')).resume()
@@ -43,8 +62,13 @@ const servers = {
       if (size > 0) pump(response, size)
       else response.end(JSON.stringify({ runs }))
     })
-    return new Promise(resolve => { server.listen(0, '127.0.0.1', () => resolve(server.address().port)) })
   }
+}
+
+async function listenBare (handler) {
+  const server = createServer(handler).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return server.address().port
 }
 
 async function withRuns (app) {

@@ -1,5 +1,5 @@
-// Over the wire, from another process: bare Fastify and the plugin with a log; the gateway beside bare @fastify/http-proxy
-// and nginx.
+// Over the wire, from another process: bare Fastify and the plugin with a log; the gateway beside bare @fastify/http-proxy,
+// the HTTP client alone, and nginx.
 import { get } from 'node:http'
 import autocannon from 'autocannon'
 import { ratio, show, spread, table, takeTurns, target } from '../harness.js'
@@ -10,9 +10,9 @@ const served = { method: 'GET', path: '/runs', headers: { host: 'localhost' } }
 const foreignHost = { ...served, headers: { host: 'evil.com' } }
 const foreignOrigin = { method: 'POST', path: '/runs', headers: { host: 'localhost', origin: 'https://evil.com' } }
 
-export async function run ({ rounds, full, guard }) {
-  const seconds = full ? 2 : 1
-  const turns = Math.min(full ? 5 : 3, rounds)
+export async function run ({ full, guard }) {
+  const seconds = 1
+  const turns = full ? 11 : guard ? 3 : 5
   const targets = []
   const [bare, headers, ours] = [await start('bare'), await start('headers'), await start('ours')]
   const plugin = await takeTurns({
@@ -36,15 +36,15 @@ export async function run ({ rounds, full, guard }) {
     { name: '1 MB', level: 'warn', path: `/blob?size=${MEGABYTE}`, limit: 1 / 0.85 }
   ]
   for (const { name, level, path, limit, limitNginx } of costs) {
-    const [proxy, gateway] = [await start('proxy', upstream.url, level), await start('gateway', upstream.url, level)]
-    const servers = { proxy, gateway, nginx: await startNginx(upstream.url) }
+    const servers = { nginx: await startNginx(upstream.url) }
+    for (const kind of ['floor', 'proxy', 'gateway']) servers[kind] = await start(kind, upstream.url, level)
     const present = Object.entries(servers).filter(([, server]) => server !== undefined)
     const load = { ...served, path }
     const measures = present.map(([kind, server]) => [kind, () => timePerRequest(server, load, seconds)])
     const values = await takeTurns(Object.fromEntries(measures), turns)
     const best = kind => Math.min(...values[kind])
     const toProxy = best('gateway') / best('proxy')
-    rows.push([name, `${best('gateway').toFixed(0)} µs`, toProxy.toFixed(2), values.nginx === undefined ? 'not installed' : (best('gateway') / best('nginx')).toFixed(1)])
+    rows.push([name, `${best('gateway').toFixed(0)} µs`, toProxy.toFixed(2), (best('floor') / best('proxy')).toFixed(2), values.nginx === undefined ? 'not installed' : (best('gateway') / best('nginx')).toFixed(1)])
     targets.push(target(`CPU time a request, gateway : bare @fastify/http-proxy, ${name}`, toProxy, limit))
     if (limitNginx !== undefined && values.nginx !== undefined) targets.push(target(`CPU time a request, gateway : nginx, ${name}`, best('gateway') / best('nginx'), limitNginx))
     for (const server of Object.values(servers)) server?.stop()
@@ -63,8 +63,8 @@ export async function run ({ rounds, full, guard }) {
         ...['refused Host', 'refused Origin', 'mixed'].map(name => [`${name}, to served`, show(ratio(plugin, name, 'served'))])
       ]),
       'Refusals hang on how the process happened to start as well: five starts gave medians from 0.98 to 1.22 (Host) and from 0.92 to 1.16 (Origin).',
-      'The gateway beside `@fastify/http-proxy` alone and nginx (one worker, no buffering, access log on) whose configuration has the same rules as `map`s: CPU time (user and system) of the serving process for each request, in turns, the best of the rounds; less is better. The last row is a rate.',
-      table(['', 'the gateway', 'to @fastify/http-proxy', 'to nginx'], rows)
+      'The gateway beside `@fastify/http-proxy` alone and nginx (one worker, no buffering, access log on) whose configuration has the same rules as `map`s: CPU time (user and system) of the serving process for each request, in turns, the best of the rounds; less is better. The *floor* is node:http and undici with nothing else: no routes, no checks, no log. The last row is a rate.',
+      table(['', 'the gateway', 'to @fastify/http-proxy', 'the floor to @fastify/http-proxy', 'to nginx'], rows)
     ],
     targets
   }
@@ -88,7 +88,7 @@ async function largeBodies (upstream, turns) {
   const servers = { proxy: await start('proxy', upstream.url), gateway: await start('gateway', upstream.url) }
   const values = await takeTurns(Object.fromEntries(Object.entries(servers).map(([kind, { url }]) => [kind, () => download(`${url}/blob?size=${300 * MEGABYTE}`)])), turns)
   for (const server of Object.values(servers)) server.stop()
-  return ['300 MB, bytes a second', `${(spread(values.gateway).median / 1e6).toFixed(0)} MB`, show(ratio(values, 'gateway', 'proxy')), '']
+  return ['300 MB, bytes a second', `${(spread(values.gateway).median / 1e6).toFixed(0)} MB`, show(ratio(values, 'gateway', 'proxy')), '', '']
 }
 
 /** Bytes a second. */
