@@ -3,7 +3,6 @@ import { createServer as createHttpServer, request as httpRequest } from 'node:h
 import type { IncomingMessage } from 'node:http'
 import { connect, createServer as createSocketServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as wait } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -11,7 +10,7 @@ import { createGateway } from '../../lib/gateway.js'
 import { isWebSocket } from '../../lib/gateway/upgrade.js'
 import { listen, request, send, upgrade } from '../fixtures/server.js'
 import { certificate, gateway, recorder, tlsUpstream, upstream } from '../fixtures/upstream.js'
-import { until } from '../fixtures/until.js'
+import { settled, until } from '../fixtures/until.js'
 
 const HOST = ['Host', 'localhost'] as const
 
@@ -228,29 +227,41 @@ t.test('what would smuggle a request through is refused, or made unambiguous', a
 })
 
 t.test('an upgrade that comes before its turn, or is reset, costs its own connection alone', async t => {
-  const target = await upstream(t, (request, response) => { setTimeout(() => response.end('late'), request.url === '/slow' ? 300 : 0) })
+  let held = 0
+  const target = await upstream(t, (request, response) => {
+    if (request.url === '/held') held++
+    else response.end('ok')
+  })
   const { port } = await gateway(t, { upstream: target })
   for (const upgrade of ['websocket', 'foo']) {
     const socket = connect(port, '127.0.0.1')
     socket.on('error', () => {})
-    socket.write(`GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: evil.com\r\nConnection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`)
-    await wait(100)
+    socket.write(`GET /held HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: evil.com\r\nConnection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`)
+    // A joined socket cannot wait for its turn. Any other upgrade is an ordinary request, and waits.
+    if (upgrade === 'websocket') await once(socket, 'close')
+    else await until(() => held > 0)
     socket.destroy()
     t.equal((await request(port, 'GET', '/', [HOST])).status, 200, upgrade)
   }
 
   const app = createGateway({ upstream: target })
   t.teardown(() => app.close())
-  app.addHook('onRequest', async () => { await wait(50) })
+  let begun = 0
+  let ended = 0
+  app.addHook('onRequest', async ({ raw }) => {
+    begun++
+    if (raw.headers.upgrade !== undefined) await new Promise(resolve => { raw.socket.once('close', resolve) })
+    ended++
+  })
   const waiting = await listen(app)
   for (let i = 0; i < 5; i++) {
     const socket = connect(waiting, '127.0.0.1')
     socket.on('error', () => {})
     socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
-    await wait(10)
+    await until(() => begun > i)
     socket.resetAndDestroy()
   }
-  await wait(100)
+  await until(() => ended === 5)
   t.equal((await request(waiting, 'GET', '/', [HOST])).status, 200)
 })
 
@@ -274,13 +285,16 @@ t.test('WebSockets whose upstream is down, refuses, or comes too late', async t 
   await once(late, 'listening')
   t.teardown(() => late.close())
   const server = new WebSocketServer({ noServer: true })
-  late.on('upgrade', (request, socket, head) => { setTimeout(() => server.handleUpgrade(request, socket, head, () => {}), 200) })
+  const asked = once(late, 'upgrade')
   const { port } = await gateway(t, { upstream: `http://127.0.0.1:${(late.address() as AddressInfo).port}` })
   const socket = new WebSocket(`ws://127.0.0.1:${port}/`)
   socket.on('error', () => {})
-  await wait(50)
+  const [handshake, connection, head] = await asked
   socket.terminate()
-  await wait(400)
+  const gone = new Promise(resolve => { connection.once('close', resolve) })
+  connection.on('error', () => {}).on('end', () => connection.destroy()).resume()
+  await gone
+  server.handleUpgrade(handshake, connection, head, () => {})
   t.equal(server.clients.size, 0, 'it does not outlive its client')
 })
 
@@ -298,8 +312,8 @@ t.test('a WebSocket that nobody reads holds the other side back, and loses nothi
     })
     reader.pause()
     for (let i = 0; i < 48; i++) sender.send(Buffer.alloc(1 << 20))
-    await wait(1000)
-    t.ok(sender.bufferedAmount > 1 << 24, `${name}: ${sender.bufferedAmount} bytes wait where they come from`)
+    const waiting = await settled(() => sender.bufferedAmount)
+    t.ok(waiting > 1 << 24, `${name}: ${waiting} bytes wait where they come from`)
     reader.resume()
     await everything
     t.equal(sender.bufferedAmount, 0)

@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
-import { setTimeout as wait } from 'node:timers/promises'
 import { createServer as createTlsServer } from 'node:tls'
 import t from 'tap'
 import type { Dispatcher } from 'undici'
@@ -11,10 +10,13 @@ import { certificate } from '../fixtures/upstream.js'
 /** Every answer is paused at each piece of its body, as for a client that is slow, and goes on after a while. */
 class Slow implements Dispatcher.DispatchHandler {
   body = ''
+  readonly begun: Promise<void>
   readonly outcome: Promise<'whole' | 'broken off'>
+  #begin: () => void = () => {}
   #settle: (outcome: 'whole' | 'broken off') => void = () => {}
 
   constructor () {
+    this.begun = new Promise(resolve => { this.#begin = resolve })
     this.outcome = new Promise(resolve => { this.#settle = resolve })
   }
 
@@ -22,6 +24,7 @@ class Slow implements Dispatcher.DispatchHandler {
     if (chunk.length === 0) return controller.resume()
     this.body += String(chunk)
     controller.pause()
+    this.#begin()
     setTimeout(() => { controller.resume() }, 300)
   }
 
@@ -40,10 +43,11 @@ t.test('an upstream that ends the connection while the client is slow', async t 
   ]
   const tls = certificate()
   for (const [answer, outcome] of cases) {
+    let slow = new Slow()
     const serve = (socket: Socket) => {
       socket.once('data', async () => {
         socket.write(`HTTP/1.1 200 OK\r\nConnection: close\r\n${answer}`)
-        await wait(50)
+        await slow.begun
         socket.end()
       })
     }
@@ -53,7 +57,7 @@ t.test('an upstream that ends the connection while the client is slow', async t 
       const { port } = server.address() as AddressInfo
       const origin = `${scheme}://127.0.0.1:${port}`
       const client = await createClient({ origin, host: `127.0.0.1:${port}`, path: '', headersTimeout: 0, ca: tls.cert }, 16_384)
-      const slow = new Slow()
+      slow = new Slow()
       client.dispatch({ origin, path: '/', method: 'GET' }, slow, false)
       t.equal(await slow.outcome, outcome, `${scheme}: ${JSON.stringify(answer)}`)
       t.equal(slow.body, 'whole')

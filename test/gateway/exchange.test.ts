@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
-import { setTimeout as wait } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
@@ -18,7 +17,7 @@ import { addMetrics } from '../../lib/gateway/metrics.js'
 import { listen, logTo, request, send } from '../fixtures/server.js'
 import type { LogLine } from '../fixtures/server.js'
 import { gateway, recorder, upstream } from '../fixtures/upstream.js'
-import { until } from '../fixtures/until.js'
+import { settled, until } from '../fixtures/until.js'
 
 const HOST = ['Host', 'localhost'] as const
 
@@ -49,9 +48,12 @@ async function prepared (
 
 t.test('a request on a kept connection that the upstream has just closed is sent once more, if it may be', async t => {
   const asked: string[] = []
+  let open = 0
   /** Each connection serves one request, and hangs up at the second one. */
   const target = await socketServer(t, socket => {
     let count = 0
+    open++
+    socket.on('end', () => { socket.end() }).on('close', () => { open-- })
     socket.on('data', chunk => {
       const [line = ''] = String(chunk).split('\r\n')
       asked.push(line)
@@ -65,7 +67,7 @@ t.test('a request on a kept connection that the upstream has just closed is sent
     asked.length = 0
     t.equal((await request(port, method, '/second', [HOST])).status, status, method)
     t.equal(asked.length, times, `${method} is sent ${times} times`)
-    await wait(1100) // the kept connection is given up
+    await until(() => open === 0) // the kept connection is given up
   }
 })
 
@@ -134,8 +136,9 @@ t.test('after an upload the hooks see who it was, and no abort', async t => {
   })
   t.equal((await fetch(`http://127.0.0.1:${port}/`, { method: 'PUT', body: 'x'.repeat(100_000) })).status, 200)
   await until(() => seen.length > 0)
-  await wait(50)
-  t.strictSame(seen, ['127.0.0.1', false])
+  t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200)
+  await until(() => seen.length > 2)
+  t.strictSame(seen, ['127.0.0.1', false, '127.0.0.1', false])
 })
 
 t.test('connections are kept after HEAD, and after bodies of GET and DELETE', async t => {
@@ -224,7 +227,9 @@ t.test('headers that a plugin writes on the raw response cost the upstream none 
 })
 
 t.test('aborts, broken bodies and sockets are told to the log and to the figures', async t => {
+  let isAsked = false
   const target = await upstream(t, (request, response) => {
+    if (request.url === '/waits') isAsked = true
     if (request.url === '/breaks') {
       response.writeHead(200, { 'content-length': '100' }).write('begun')
       setTimeout(() => response.destroy(), 50)
@@ -238,7 +243,7 @@ t.test('aborts, broken bodies and sockets are told to the log and to the figures
   const { port, lines } = await prepared(t, { upstream: target }, prepare)
   const socket = connect(port, '127.0.0.1')
   socket.write('GET /waits HTTP/1.1\r\nHost: localhost\r\n\r\n')
-  await wait(100)
+  await until(() => isAsked)
   socket.destroy()
   t.match(await send(port, 'GET /breaks HTTP/1.1\r\nHost: localhost\r\n\r\n'), /begun$/)
   await until(() => lines.some(({ msg }) => msg === 'the answer was not delivered whole'))
@@ -370,8 +375,7 @@ t.test('early data that nobody takes is held back, and comes whole when there is
   t.teardown(() => socket.destroy())
   socket.write(UPGRADE)
   socket.write(Buffer.alloc(size))
-  await wait(300)
-  t.ok(socket.writableLength > 0, 'it waits at the client')
+  t.ok(await settled(() => socket.writableLength) > 0, 'it waits at the client')
   answer()
   await until(() => got === size)
   t.equal(got, size)
@@ -380,10 +384,11 @@ t.test('early data that nobody takes is held back, and comes whole when there is
 t.test('a client that is gone before a hook has let its request pass: the upstream is not asked', async t => {
   let asked = 0
   const target = await upstream(t, (_request, response) => { asked++; response.end('ok') })
-  let passed = 0
+  let [begun, passed] = [0, 0]
   const ended: number[] = []
   const { port, lines } = await prepared(t, { upstream: target }, app => {
     app.addHook('preHandler', async ({ raw, url }) => {
+      begun++
       if (url === '/gone') await new Promise(resolve => { raw.socket.once('close', () => { setImmediate(resolve) }) })
       passed++
     })
@@ -394,15 +399,15 @@ t.test('a client that is gone before a hook has let its request pass: the upstre
     UPGRADE.replace('/', '/gone'),
     'GET /gone HTTP/1.1\r\nHost: localhost\r\n\r\nGET /gone HTTP/1.1\r\nHost: localhost\r\n\r\n' // the second one waits for its turn
   ]) {
-    asked = passed = 0
+    asked = begun = passed = 0
+    const requests = text.split('HTTP/1.1').length - 1
     const socket = connect(port, '127.0.0.1')
     socket.write(text)
-    await wait(100)
+    await until(() => begun === requests)
     socket.destroy()
-    await until(() => passed === text.split('HTTP/1.1').length - 1)
-    await wait(50)
-    t.equal(asked, 0, text)
+    await until(() => passed === requests)
     t.equal((await request(port, 'GET', '/', [HOST])).status, 200)
+    t.equal(asked, 1, `the last request alone: ${text}`)
   }
   t.strictSame(ended, Array(5).fill(499))
   t.equal(lines.filter(({ msg, url }) => url === '/gone' && msg === 'the client has hung up').length, 5)
@@ -410,22 +415,25 @@ t.test('a client that is gone before a hook has let its request pass: the upstre
 
 t.test('an upload whose client is gone before a hook has let it pass ends there, and no body reaches the upstream', async t => {
   const bodies: number[] = []
-  const target = await upstream(t, request => { request.on('data', (chunk: Buffer) => { bodies.push(chunk.length) }).on('error', () => {}) })
-  let passed = false
+  const target = await upstream(t, (request, response) => {
+    request.on('data', (chunk: Buffer) => { bodies.push(chunk.length) }).on('end', () => { response.end('ok') }).on('error', () => {})
+  })
+  let [begun, passed] = [false, false]
   const { port, lines } = await prepared(t, { upstream: target }, app => {
-    app.addHook('preHandler', async ({ raw }) => {
+    app.addHook('preHandler', async ({ raw, url }) => {
+      if (url !== '/gone') return
+      begun = true
       await new Promise(resolve => { raw.socket.once('close', resolve) })
       passed = true
     })
   })
   const socket = connect(port, '127.0.0.1')
-  socket.write('PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc')
-  await wait(100)
+  socket.write('PUT /gone HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc')
+  await until(() => begun)
   socket.destroy()
   await until(() => passed)
-  t.ok(passed)
-  await wait(100)
-  t.strictSame(bodies, [])
+  t.equal((await fetch(`http://127.0.0.1:${port}/`, { method: 'PUT', body: 'ab' })).status, 200)
+  t.strictSame(bodies, [2], 'that of the other upload alone')
   t.notOk(lines.some(({ level }) => level >= 40), 'nor is it told as a failure of the upstream')
 })
 
@@ -439,8 +447,7 @@ t.test('an upload waits for an upstream that does not read, and comes whole', as
   const { port } = await gateway(t, { upstream: target })
   const put = httpRequest({ port, host: '127.0.0.1', method: 'PUT', headers: { host: 'localhost', 'content-length': size } })
   put.end(Buffer.alloc(size))
-  await wait(300)
-  t.notOk(put.writableFinished, 'it is held back')
+  t.ok(await settled(() => put.socket?.writableLength ?? 0) > 0, 'it is held back')
   begin()
   const [response] = await once(put, 'response')
   response.resume()
@@ -524,17 +531,21 @@ t.test('an answer that the upstream breaks off is broken off for the client, as 
 })
 
 t.test('an upstream that resets a body without a length while its client is slow does not end the gateway', async t => {
+  const accepted: Socket[] = []
   const target = await socketServer(t, socket => {
+    accepted.push(socket)
     socket.once('data', () => {
       socket.write('HTTP/1.1 200 OK\r\n\r\n')
       socket.write(Buffer.alloc(20_000_000))
-      setTimeout(() => { socket.resetAndDestroy() }, 300)
     })
   })
   const { port } = await gateway(t, { upstream: target })
   const socket = connect(port, '127.0.0.1', () => { socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n') })
   socket.on('error', () => {})
-  await wait(600)
+  await until(() => Number(accepted[0]?.bytesWritten) > 20_000_000)
+  await settled(() => Number(accepted[0]?.writableLength))
+  accepted[0]?.resetAndDestroy()
+  t.equal((await request(port, 'GET', '/', [['Host', 'evil.com']])).status, 403, 'the gateway has seen the reset')
   let got = 0
   socket.on('data', chunk => { got += chunk.length })
   await once(socket, 'close')
@@ -543,16 +554,17 @@ t.test('an upstream that resets a body without a length while its client is slow
 })
 
 t.test('a client whose turn came, and who hangs up then, is told of once', async t => {
-  const target = await upstream(t, ({ url }, response) => { if (url === '/1') setTimeout(() => response.end('one'), 100) })
+  const target = await upstream(t, ({ url }, response) => { if (url !== '/2') response.end('ok') })
   const { port, lines } = await gateway(t, { upstream: target })
   const socket = connect(port, '127.0.0.1')
   socket.write('GET /1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n')
   await once(socket, 'data')
-  await wait(50)
+  // By the time of another answer its turn has come.
+  t.equal((await request(port, 'GET', '/3', [HOST])).status, 200)
   socket.destroy()
   const told = () => lines.filter(({ url, msg }) => url === '/2' && msg === 'the client has hung up').length
   await until(() => told() > 0)
-  await wait(50)
+  t.equal((await request(port, 'GET', '/3', [HOST])).status, 200)
   t.equal(told(), 1)
 })
 
