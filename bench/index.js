@@ -27,6 +27,7 @@ const CHANGED = `## What measuring has changed
 | the same again: which modules a start with default lists loads | \`ready()\` with ten entries, the first of a process: 59 ms of processor time, on a busy machine | 9: the list of public suffixes is not loaded for \`*.localhost\`, under which nobody can register a name |
 | \`--cpu-prof\` of routes with \`config.cors\` | 19 ms a route, on a busy machine: the schema was compiled for each | 0.02 |
 | \`--cpu-prof\` of Hosts that are always new: a third of the time is garbage collection | 1.9 µs, on a busy machine | 1.4: a remembered text is copied without a Buffer |
+| the verdict alone in a loop: what is known of a Host and an Origin is looked up twice a request, by a hash | verdict 130 ns (GET), 360 (own page), 215 (listed app), on a busy machine | 49, 174 and 64: the value that was asked for last is compared first, and an Origin knows its default port |
 
 Out of reach: a third of the assembled job's cost where CORS answers are written, because \`@fastify/cors\` and two headers alone cost more than that; 1.6 of three headers for a GET on a machine that is not quiet, because two more hooks are called (the row above). Go's check is a fifth of the verdict here: it has no list, parses no Host, and is compiled.`
 
