@@ -12,7 +12,7 @@ import { joinSockets } from './join.js'
 import { observersOf } from './observers.js'
 import { toUpstream } from './request-headers.js'
 import type { RequestRules } from './request-headers.js'
-import { toClient, toInterim } from './response-headers.js'
+import { toClient, toHintsOrTrailers } from './response-headers.js'
 import type { AnswerRules } from './response-headers.js'
 import { isFromTrustedProxy } from './trust.js'
 import { ClientGoneError, Upload } from './upload.js'
@@ -118,7 +118,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart (controller: Controller, statusCode: number, _headers: IncomingHttpHeaders, reason = ''): void {
     const raw = bytesOf(controller.rawHeaders)
     if (statusCode >= 100 && statusCode < 200) {
-      writeInterim(this.#request.raw, this.#reply.raw, { status: statusCode, reason, fields: toInterim(raw) })
+      writeInterim(this.#request.raw, this.#reply.raw, { status: statusCode, reason, fields: toHintsOrTrailers(raw) })
       return
     }
     const knowsChunks = this.#request.raw.httpVersion !== '1.0'
@@ -150,7 +150,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#isOver = true
     if (!this.#writeHead()) return
     const { raw } = this.#reply
-    const trailers = pairsOf(bytesOf(controller.rawTrailers))
+    const trailers = pairsOf(toHintsOrTrailers(bytesOf(controller.rawTrailers)))
     if (trailers.length > 0) addTrailers(this.#request.raw, raw, trailers)
     const held = this.#held
     this.#held = undefined
@@ -296,10 +296,10 @@ function bytesOf (raw: Controller['rawHeaders']): readonly Buffer[] {
   return Array.isArray(raw) ? raw.map(item => typeof item === 'string' ? Buffer.from(item, 'latin1') : item) : []
 }
 
-function pairsOf (raw: readonly Buffer[]): Array<[name: string, value: string]> {
+function pairsOf (fields: readonly string[]): Array<[name: string, value: string]> {
   const pairs: Array<[string, string]> = []
-  for (let i = 0; i < raw.length; i += 2) {
-    const [name = '', value = ''] = raw.slice(i, i + 2).map(bytes => bytes.toString('latin1'))
+  for (let i = 0; i < fields.length; i += 2) {
+    const { [i]: name = '', [i + 1]: value = '' } = fields
     pairs.push([name, value])
   }
   return pairs

@@ -92,8 +92,11 @@ export function toClient (
   return { fields, hasLength, isCoded }
 }
 
-/** The headers of an interim answer (103). They are only hints: the answer itself has the security headers. */
-export function toInterim (raw: readonly Buffer[]): string[] {
+/**
+ * The headers of an interim answer (103), or trailers: the security headers stand in the answer itself. Fields for one hop and of
+ * framing belong into neither (RFC 9110 §6.5.1), and in HTTP/2 Node throws on them where nobody can catch it.
+ */
+export function toHintsOrTrailers (raw: readonly Buffer[]): string[] {
   const fields: string[] = []
   for (let i = 0; i < raw.length; i += 2) {
     const name = latin1(raw[i])

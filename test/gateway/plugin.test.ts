@@ -303,6 +303,29 @@ async function secure (
   return { port, cert: tls.cert, session, close: async () => { await app.close() } }
 }
 
+t.test('trailers that belong to one hop, or that the settings decide on, end here', async t => {
+  const target = await upstream(t, (_request, response) => {
+    response.writeHead(200, { trailer: 'x-sum' }).write('ok')
+    response.addTrailers(HOSTILE_TRAILERS)
+    response.end()
+  })
+  const { session, port, cert, close } = await secure(t, { upstream: target })
+  const answer = await askHttp2(session, { ':path': '/' })
+  t.same([answer.body, Object.entries(answer.trailers)], ['ok', [['x-sum', '1']]])
+  const socket = connectTls({ port, host: '127.0.0.1', ca: cert, ALPNProtocols: ['http/1.1'] })
+  socket.setEncoding('latin1').write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+  let text = ''
+  for await (const chunk of socket) text += chunk
+  t.match(text, /\r\n0\r\nX-Sum: 1\r\n\r\n$/)
+  await close()
+})
+
+/** In HTTP/2 Node throws on the first four, in a callback of its own. */
+const HOSTILE_TRAILERS: Array<[string, string]> = [
+  ['Connection', 'x'], ['Keep-Alive', 'timeout=1'], ['Transfer-Encoding', 'gzip'], ['Upgrade', 'h2c'],
+  ['X-Frame-Options', 'ALLOWALL'], ['Access-Control-Allow-Origin', '*'], ['X-Sum', '1']
+]
+
 t.test('HTTP/2 with a certificate: cookies joined, bodies, doubles, trailers and hints, beside HTTP/1.1', async t => {
   const { seen, listener } = recorder(response => {
     response.writeEarlyHints({ link: '</a.css>; rel=preload' })
