@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { namedFields, requestName } from './names.js'
+import type { RequestKind } from './names.js'
 import type { Upstream } from './options.js'
 
 /** The parts of a Fastify request that its headers are made from. */
@@ -35,26 +36,33 @@ export function toUpstream (request: Asked, rules: RequestRules, isTrusted: bool
   const named = namedFields(headers.connection)
   const passed: string[] = []
   const seen: string[] = []
+  /** What hooks have added, changed or removed. */
+  const own: string[] = []
   let host: string | undefined
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const { [i]: name = '', [i + 1]: value = '' } = rawHeaders
     const { kind, lower } = requestName(name)
     const current = headers[lower]
     seen.push(lower)
-    if (kind === 'dropped' || current === undefined) continue
-    if (named?.includes(lower) === true && kind !== 'length' && kind !== 'host') continue
-    const isChanged = current !== value && typeof current === 'string' && isSingle(rawHeaders, name)
+    if (kind === 'dropped' || own.includes(lower)) continue
+    if (current !== value && isHooks(kind) && isChanged(rawHeaders, lower, current)) {
+      own.push(lower)
+      removeLines(passed, other => other === lower)
+      pushValues(passed, name, current)
+      continue
+    }
+    if (current === undefined || (named?.includes(lower) === true && kind !== 'length' && kind !== 'host')) continue
     switch (kind) {
-      case 'passes': passed.push(name, isChanged ? current : value); break
+      case 'passes': passed.push(name, value); break
       case 'decided': if (rules.passesDecided) passed.push(name, value); break
-      case 'forwarded': if (isTrusted || isChanged) passed.push(name, isChanged ? current : value); break
+      case 'forwarded': if (isTrusted) passed.push(name, value); break
       case 'length': if (hasBody) passed.push(name, value); break
       case 'host': host = value; break
       case 'referer': passed.push(name, toUpstreamReferer(value, request, rules)); break
-      case 'cookie': pushCookie(passed, name, isChanged ? current : value, headers)
+      case 'cookie': pushCookie(passed, name, value, headers)
     }
   }
-  pushAdded(passed, headers, seen)
+  pushAdded(passed, headers, seen, own)
   if (rules.passesDecided) pushHost(passed, host ?? hostOf(headers))
   passed.push(
     'X-Forwarded-For', request.ips === undefined ? request.ip : request.ips.toReversed().join(', '),
@@ -63,10 +71,36 @@ export function toUpstream (request: Asked, rules: RequestRules, isTrusted: bool
   return passed
 }
 
-/** Node joins a repeated header into one value, which differs from each line although no hook changed it. */
-function isSingle (rawHeaders: readonly string[], name: string): boolean {
-  const { lower } = requestName(name)
-  return rawHeaders.filter((other, i) => i % 2 === 0 && requestName(other).lower === lower).length === 1
+/** The kinds of headers that hooks may change. */
+function isHooks (kind: RequestKind): boolean {
+  return kind === 'passes' || kind === 'forwarded' || kind === 'cookie'
+}
+
+/** Of these Node keeps the first line only (its documentation, `message.headers`). */
+const FIRST_COUNTS = new Set([
+  'age', 'authorization', 'content-type', 'etag', 'expires', 'from', 'if-modified-since', 'if-unmodified-since', 'last-modified', 'location',
+  'max-forwards', 'proxy-authorization', 'retry-after', 'server', 'user-agent'
+])
+
+/**
+ * Whether a hook has changed a header. Node joins repeated lines, so a client that repeats a header could otherwise pass its own
+ * value by a hook that has put a user's name there.
+ */
+function isChanged (rawHeaders: readonly string[], lower: string, current: string | string[] | undefined): boolean {
+  const lines = rawHeaders.filter((_value, i) => i % 2 === 1 && requestName(rawHeaders[i - 1] ?? '').lower === lower)
+  if (FIRST_COUNTS.has(lower) && current === lines[0]) return false
+  return [current].flat().join(', ') !== lines.join(lower === 'cookie' ? '; ' : ', ')
+}
+
+/** @param isGone - by the lower-case name */
+function removeLines (passed: string[], isGone: (lower: string) => boolean): void {
+  for (let i = passed.length - 2; i >= 0; i -= 2) {
+    if (isGone(requestName(passed[i] ?? '').lower)) passed.splice(i, 2)
+  }
+}
+
+function pushValues (passed: string[], name: string, values: string | string[] | undefined): void {
+  for (const value of [values ?? []].flat()) passed.push(name, value)
 }
 
 /** HTTP/2 splits cookies. They are passed on as one header (RFC 9113 §8.2.3). */
@@ -76,15 +110,15 @@ function pushCookie (passed: string[], name: string, value: string, headers: Inc
   else passed[at + 1] += `; ${value}`
 }
 
-/** Headers that a hook adds, such as a user's name, are meant for the upstream. */
-function pushAdded (passed: string[], headers: IncomingHttpHeaders, seen: readonly string[]): void {
-  for (const name in headers) {
-    if (seen.includes(name)) continue
-    const value = headers[name]
-    const { kind } = requestName(name)
-    if (value === undefined || (kind !== 'passes' && kind !== 'forwarded' && kind !== 'cookie')) continue
-    for (const one of [value].flat()) passed.push(name, one)
-  }
+/**
+ * Headers that a hook adds, such as a user's name, are meant for the upstream. To WSGI `X_User` is `X-User`, so what hooks have
+ * decided on takes the client's twin away.
+ */
+function pushAdded (passed: string[], headers: IncomingHttpHeaders, seen: readonly string[], own: string[]): void {
+  const added = Object.keys(headers).filter(name => !seen.includes(name) && isHooks(requestName(name).kind))
+  own.push(...added)
+  if (own.length > 0) removeLines(passed, lower => lower.includes('_') && !own.includes(lower) && own.includes(lower.replaceAll('_', '-')))
+  for (const name of added) pushValues(passed, name, headers[name])
 }
 
 /** HTTP/1.0 needs no Host. If there is none, undici sends the upstream's. */

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
 import { createGateway } from '../../lib/gateway.js'
 import { toUpstream } from '../../lib/gateway/request-headers.js'
@@ -143,10 +144,10 @@ t.test('headers that are meant for one hop, or decided on, go no further', async
     connection: string,
     hasBody: boolean,
     ips: string[]
-    headers: Record<string, string | undefined>,
+    headers: IncomingHttpHeaders,
     passesDecided: boolean
   }
-  const ask = (rawHeaders: string[], { isTrusted = false, connection, hasBody = true, ips, headers, ...more }: Partial<Asking> = {}) =>
+  const ask = (rawHeaders: readonly string[], { isTrusted = false, connection, hasBody = true, ips, headers, ...more }: Partial<Asking> = {}) =>
     toUpstream({ raw: { headers: { ...shown(rawHeaders), connection, ...headers }, rawHeaders }, ip: '10.0.0.1', ips, host: 'a', protocol: 'https' }, { ...rules, ...more }, isTrusted, hasBody)
   const forwarded = ['X-Forwarded-For', '10.0.0.1', 'X-Forwarded-Host', 'a', 'X-Forwarded-Proto', 'https', 'Via', '1.1 gw']
   const hop = [
@@ -168,6 +169,25 @@ t.test('headers that are meant for one hop, or decided on, go no further', async
   t.same(ask(['Authorization', 'a', 'X-User', 'b', 'X-Two', '1', 'x-two', '2', 'X-Forwarded-User', 'eve'], {
     headers: { authorization: undefined, 'x-user': 'ada', 'x-two': '1, 2', 'x-forwarded-user': 'ada', 'x-added': 'c', origin: 'd', connection: undefined }
   }), ['X-User', 'ada', 'X-Two', '1', 'x-two', '2', 'X-Forwarded-User', 'ada', 'x-added', 'c', ...forwarded], 'what hooks have made of the headers')
+  const changes: Array<[sent: string[], made: IncomingHttpHeaders, arrives: string[]]> = [
+    [['X-User', 'root', 'X-User', 'root'], { 'x-user': 'ada' }, ['X-User', 'ada']],
+    [['X-User', 'ada', 'x-user', 'root'], { 'x-user': 'ada' }, ['x-user', 'ada']],
+    [['X-User', 'root', 'x-user', 'ada'], { 'x-user': 'ada' }, ['X-User', 'ada']],
+    [['X-User', 'root'], { 'x-user': ['ada', 'bob'] }, ['X-User', 'ada', 'X-User', 'bob']],
+    [['X-User', 'root', 'X-User', 'root'], { 'x-user': undefined }, []],
+    [['X-User', 'root', 'Connection', 'x-user'], { 'x-user': 'ada', connection: 'x-user' }, ['X-User', 'ada']],
+    [['X_User', 'root'], { 'x-user': 'ada', x_user: 'root' }, ['x-user', 'ada']],
+    [['X_User', 'root', 'X-User', 'eve'], { 'x-user': undefined, x_user: 'root' }, []],
+    [['X_User', 'root'], { x_user: 'root' }, ['X_User', 'root']],
+    [['X_User', 'root'], { x_user: 'ada', 'x-user': 'ada' }, ['X_User', 'ada', 'x-user', 'ada']],
+    [['X-Forwarded-User', 'ada', 'X-Forwarded-User', 'root'], { 'x-forwarded-user': 'ada' }, ['X-Forwarded-User', 'ada']],
+    [['Authorization', 'a', 'Authorization', 'b'], { authorization: 'a' }, ['Authorization', 'a', 'Authorization', 'b']],
+    [['Authorization', 'a', 'Authorization', 'b'], { authorization: 'c' }, ['Authorization', 'c']],
+    [['Set-Cookie', 'a', 'Set-Cookie', 'b'], { 'set-cookie': ['a', 'b'] }, ['Set-Cookie', 'a', 'Set-Cookie', 'b']],
+    [['Cookie', 'a=1', 'Cookie', 'b=2'], { cookie: 'a=1; b=2' }, ['Cookie', 'a=1', 'Cookie', 'b=2']],
+    [['Cookie', 'a=1', 'Cookie', 'b=2'], { cookie: 'a=1' }, ['Cookie', 'a=1']]
+  ]
+  for (const [sent, made, arrives] of changes) t.same(ask(sent, { headers: made }), [...arrives, ...forwarded], `${sent.join(' ')}, made ${JSON.stringify(made)}`)
 })
 
 t.test('HTTP/2: the Host is :authority, and cookies that were split are one', async t => {
