@@ -44,10 +44,15 @@ export function trackConnections (server: Server, takesUpgrades = true): Connect
   const sessions = new Set<Session>()
   let isDraining = false
 
-  server.on('connection', (socket: Socket) => { sockets.add(socket); socket.once('close', () => sockets.delete(socket)) })
+  // An offer of h2c comes as the same connection again (upgrade.ts), any number of times.
+  server.on('connection', (socket: Socket) => {
+    if (sockets.has(socket)) return
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket & { readonly alpnProtocol?: string | false | null }) => {
+    if (!connections.has(socket)) socket.once('close', () => connections.delete(socket))
     connections.set(socket, { isJoined: socket.alpnProtocol === 'h2', bytesRead: 0, idleSince: Date.now() })
-    socket.once('close', () => connections.delete(socket))
   })
   server.on('session', (session: Session) => { sessions.add(session); session.once('close', () => sessions.delete(session)) })
   if (takesUpgrades) {

@@ -51,9 +51,12 @@ function lasting ({ keepAliveTimeout = 72_000, requestTimeout = 0 }: FastifyHttp
 export function hangUpWhenClosing (app: FastifyInstance, isSecure: boolean): void {
   const { server } = app
   const unused = new Set<Socket>()
+  const known = new WeakSet<Socket>()
   const sessions = new Set<{ close (): void }>()
   server.on(isSecure ? 'secureConnection' : 'connection', (socket: Socket) => {
     if ('alpnProtocol' in socket && socket.alpnProtocol === 'h2') return // a session ends itself
+    if (known.has(socket)) return // an offer of h2c comes as the same connection again (upgrade.ts)
+    known.add(socket)
     unused.add(socket)
     socket.once('close', () => unused.delete(socket))
   })

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { mayLackHeaders } from '../grammar/request-target.js'
 
 /** What a client may send behind its request before it has an answer, in bytes; for more it has to wait. */
 const EARLY = 1 << 16
@@ -53,7 +54,7 @@ export function isWebSocket ({ headers }: Pick<IncomingMessage, 'headers'>): boo
 /** Sends upgrades through the app's hooks and routes, like requests. */
 export function routeUpgrades (app: FastifyInstance): void {
   app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    socket.on('error', () => {}) // Node hands it over without a listener
+    if (socket.listenerCount('error', ignore) === 0) socket.on('error', ignore) // Node hands it over without a listener
     if (!(socket instanceof Socket)) { socket.destroy(); return }
     if (!isWebSocket(request)) { serveAnyway(app, request, socket, head); return }
     const response = new ServerResponse(request)
@@ -70,11 +71,18 @@ export function routeUpgrades (app: FastifyInstance): void {
   })
 }
 
+function ignore (): void {}
+
 /**
  * Java's client offers h2c with every first request. Node 20 cannot ignore such an offer: it detaches the socket from its
- * parser. So the request is put back in front of the bytes that follow, without the offer, and a new parser reads it.
+ * parser. So the request is put back in front of the bytes that follow, without the offer, and a new parser reads it. What Node
+ * has dropped of it cannot be put back: without its Content-Length, its body would be read as another request.
  */
 function serveAnyway ({ server }: FastifyInstance, request: IncomingMessage, socket: Socket, head: Buffer): void {
+  if (mayLackHeaders(request)) {
+    socket.end('HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', () => { socket.destroy() })
+    return
+  }
   socket.unshift(Buffer.concat([Buffer.from(`${withoutOffer(request)}\r\n`, 'latin1'), head]))
   server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket)
 }

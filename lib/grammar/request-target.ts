@@ -73,6 +73,12 @@ function hasTwoHosts (rawHeaders: readonly string[]): boolean {
   return false
 }
 
+/** Whether a request has so many headers that Node may have dropped some, its Content-Length among them. */
+export function mayLackHeaders (request: RequestHead & { readonly rawHeaders: readonly string[] }): boolean {
+  const { rawHeaders: { length } } = request
+  return length >= MAX_RAW_HEADERS || length >= 2 * headersThatNodeReads(request)
+}
+
 /** An absolute-form target (RFC 9112 §3.2.2), or CONNECT's authority-form. */
 function agreesWithTarget (url: string, host: string): boolean {
   const [, scheme = '', authority = url] = ABSOLUTE_FORM.exec(url) ?? []

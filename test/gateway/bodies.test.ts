@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { createGateway } from '../../lib/gateway.js'
+import { trackConnections } from '../../lib/gateway/drain.js'
 import { isWebSocket } from '../../lib/gateway/upgrade.js'
 import { listen, request, send, upgrade } from '../fixtures/server.js'
 import { certificate, gateway, recorder, tlsUpstream, upstream } from '../fixtures/upstream.js'
@@ -396,6 +397,33 @@ t.test('a client that offers h2c is served as it is', async t => {
   socket.destroy()
   t.match(answer, /^HTTP\/1\.1 200/)
   t.match(seen, [{ method: 'POST', body: 'abc', headers: { upgrade: undefined, 'http2-settings': undefined } }])
+})
+
+t.test('a request that offers h2c and has more headers than Node reads is refused whole', async t => {
+  const { seen, listener } = recorder()
+  const { port } = await gateway(t, { upstream: await upstream(t, listener) })
+  const inner = 'GET /smuggled HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+  const head = `Host: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n${'a: \r\n'.repeat(1100)}`
+  const answer = await send(port, `POST / HTTP/1.1\r\n${head}Content-Length: ${inner.length}\r\n\r\n${inner}`)
+  t.match(answer, /^HTTP\/1\.1 4\d\d /)
+  t.notMatch(answer, /HTTP\/1\.1 2\d\d/, 'its body is no request')
+  t.same(seen, [])
+})
+
+t.test('a connection that offers h2c again and again costs no more than one', async t => {
+  const app = createGateway({ upstream: await upstream(t, (_request, response) => { response.end('ok') }) })
+  trackConnections(app.server)
+  t.teardown(() => app.close())
+  const port = await listen(app)
+  const accepted = once(app.server, 'connection')
+  const socket = connect(port, '127.0.0.1')
+  const [server] = await accepted
+  for (let i = 0; i < 50; i++) {
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n')
+    await once(socket, 'data')
+  }
+  for (const event of server.eventNames()) t.ok(server.listenerCount(event) < 10, String(event))
+  socket.destroy()
 })
 
 t.test('https on either side: certificates are verified', async t => {

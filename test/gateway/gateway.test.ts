@@ -147,7 +147,7 @@ t.test('headers that are meant for one hop, or decided on, go no further', async
     headers: IncomingHttpHeaders,
     passesDecided: boolean
   }
-  const ask = (rawHeaders: readonly string[], { isTrusted = false, connection, hasBody = true, ips, headers, ...more }: Partial<Asking> = {}) =>
+  const ask = (rawHeaders: string[], { isTrusted = false, connection, hasBody = true, ips, headers, ...more }: Partial<Asking> = {}) =>
     toUpstream({ raw: { headers: { ...shown(rawHeaders), connection, ...headers }, rawHeaders }, ip: '10.0.0.1', ips, host: 'a', protocol: 'https' }, { ...rules, ...more }, isTrusted, hasBody)
   const forwarded = ['X-Forwarded-For', '10.0.0.1', 'X-Forwarded-Host', 'a', 'X-Forwarded-Proto', 'https', 'Via', '1.1 gw']
   const hop = [
