@@ -68,7 +68,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { raw } = this.#reply
     // A hook may have waited, for a login perhaps, longer than the client.
     if (isGone(this.#request.raw)) { this.#onClientClose(); return }
-    raw.once('close', () => { this.#onClientClose() })
+    raw.once('close', () => { this.#onClientClose() }).once('finish', () => { this.#upload?.discard() })
     // A pipelined response whose turn has not come does not learn that its connection has ended.
     if (raw.socket === null) this.#request.raw.socket.once('close', () => { this.#onClientClose() })
     this.#send()

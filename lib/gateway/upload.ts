@@ -19,6 +19,7 @@ export class Upload extends Readable {
   /** Part of it has been read, so it cannot be sent again. */
   isBegun = false
   #isListening = false
+  #isAnswered = false
   readonly #source: IncomingMessage
   readonly #onData = (chunk: Buffer): void => {
     this.isBegun = true
@@ -38,6 +39,20 @@ export class Upload extends Readable {
     this.#source.resume()
   }
 
+  /**
+   * The request has been answered, and nobody wants the rest of its body. It is read all the same, as Node does where no handler
+   * has begun to read: clients that send all before they read would never see the answer.
+   */
+  discard (): void {
+    this.#isAnswered = true
+    this.#stopListening()
+    this.#source.resume()
+  }
+
+  #stopListening (): void {
+    this.#source.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose)
+  }
+
   #listen (): void {
     this.#isListening = true
     this.#source.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onClose)
@@ -45,8 +60,8 @@ export class Upload extends Readable {
   }
 
   override _destroy (error: Error | null, callback: (error: Error | null) => void): void {
-    this.#source.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose)
-    if (!this.#source.readableEnded) this.#source.pause()
+    this.#stopListening()
+    if (!this.#isAnswered && !this.#source.readableEnded) this.#source.pause()
     callback(error)
   }
 }

@@ -384,6 +384,25 @@ t.test('WebSockets pass when they are allowed, with their headers', async t => {
   t.equal(seen.length, 1)
 })
 
+t.test('a client that sends its whole body before it reads gets an answer that came early, and its connection is kept', async t => {
+  const target = await upstream(t, (request, response) => {
+    if (request.url === '/reset') request.once('data', () => { request.socket.destroy() })
+    else response.writeHead(401, { 'content-length': '2' }).end('no')
+  })
+  const { port } = await gateway(t, { upstream: target })
+  for (const [target, status] of [['/', 401], ['/reset', 502]] as const) {
+    const socket = connect(port, '127.0.0.1')
+    const length = 16 << 20
+    socket.write(`PUT ${target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${length}\r\n\r\n`)
+    await new Promise(resolve => { socket.write(Buffer.alloc(length), resolve) })
+    let answer = ''
+    socket.setEncoding('latin1').on('data', chunk => { answer += chunk })
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+    await once(socket, 'end')
+    t.match(answer.match(/HTTP\/1\.1 \d+/g), [`HTTP/1.1 ${status}`, 'HTTP/1.1 401'], target)
+  }
+})
+
 t.test('a client that offers h2c is served as it is', async t => {
   for (const [upgrade, expected] of [['websocket', true], ['WebSocket', true], ['h2c', false], ['h2c, websocket', false], [undefined, false]] as const) {
     t.equal(isWebSocket({ headers: upgrade === undefined ? {} : { upgrade } }), expected, upgrade ?? 'none')
