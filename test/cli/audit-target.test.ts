@@ -163,6 +163,20 @@ t.test('answers in pieces, in chunks, after interim ones, without a length', asy
   t.match((await auditFor(endless)).findings[0], { verdict: 'inconclusive', evidence: /gets 200/ }, 'nobody waits for the end of a long answer')
 })
 
+t.test('a hostile target neither hangs the audit nor ends it', async t => {
+  for (const answer of [
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-6\r\n',
+    'HTTP/1.1 100\r\n\r\n'.repeat(16_000),
+    `HTTP/1.1 200 OK\r\nX: ${'a'.repeat(300 * 1024)}`
+  ]) {
+    const isEndless = answer.length > 256 * 1024
+    const url = await raw(t, socket => { if (isEndless) socket.write(answer); else socket.end(answer) })
+    const { findings: [own] } = await auditFor(url, 30_000)
+    t.match(own, { id: 'own-address', verdict: 'inconclusive' }, answer.slice(0, 60))
+    if (isEndless) t.match(own?.evidence, /the answer is not HTTP\/1\.1/, 'nobody waits for the end of an endless head')
+  }
+})
+
 t.test('nothing there is one line and exit code 2', async t => {
   const closed = await raw(t, () => {})
   const server = createTcpServer().listen(0, '127.0.0.1')

@@ -21,6 +21,8 @@ export const MAX_BYTES = 256 * 1024
 
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: |$)/
 const HEAD_END = '\r\n\r\n'
+/** Digits alone: a chunk of negative size would be read again and again. */
+const CHUNK_SIZE = /^[0-9a-f]+/i
 
 /**
  * Parses an HTTP/1 answer (RFC 9112) from the bytes so far.
@@ -29,16 +31,19 @@ const HEAD_END = '\r\n\r\n'
  * @returns `undefined` while the answer is incomplete, and if the bytes are not an answer
  */
 export function readAnswer (bytes: Buffer, ended: boolean): Answer | undefined {
-  const end = bytes.indexOf(HEAD_END)
-  if (end === -1) return undefined
-  const [first = '', ...lines] = bytes.toString('latin1', 0, end).split('\r\n')
-  const status = Number(STATUS_LINE.exec(first)?.[1] ?? 0)
-  if (status === 0) return undefined
-  const rest = bytes.subarray(end + HEAD_END.length)
-  if (status < 200 && status !== 101) return readAnswer(rest, ended)
-  const headers = joinHeaders(lines.map(splitLine))
-  const body = readBody(status, headers, rest, ended)
-  return body === undefined ? undefined : { kind: 'answer', status, headers, body }
+  let rest = bytes
+  for (;;) {
+    const end = rest.indexOf(HEAD_END)
+    if (end === -1) return undefined
+    const [first = '', ...lines] = rest.toString('latin1', 0, end).split('\r\n')
+    const status = Number(STATUS_LINE.exec(first)?.[1] ?? 0)
+    if (status === 0) return undefined
+    rest = rest.subarray(end + HEAD_END.length)
+    if (status < 200 && status !== 101) continue // an interim answer
+    const headers = joinHeaders(lines.map(splitLine))
+    const body = readBody(status, headers, rest, ended)
+    return body === undefined ? undefined : { kind: 'answer', status, headers, body }
+  }
 }
 
 function splitLine (line: string): [name: string, value: string] {
@@ -69,7 +74,7 @@ function readChunks (bytes: Buffer, ended: boolean): string | undefined {
   let at = 0
   for (;;) {
     const lineEnd = bytes.indexOf('\r\n', at)
-    const size = lineEnd === -1 ? NaN : Number.parseInt(bytes.toString('latin1', at, lineEnd), 16)
+    const size = lineEnd === -1 ? NaN : Number.parseInt(CHUNK_SIZE.exec(bytes.toString('latin1', at, lineEnd))?.[0] ?? '', 16)
     if (size === 0) return Buffer.concat(chunks).toString()
     const next = lineEnd + 2 + size
     if (Number.isNaN(size) || next > bytes.length) return ended ? Buffer.concat(chunks).toString() : undefined

@@ -105,6 +105,7 @@ function exchange (socket: Socket, request: RawRequest, tls: boolean): Promise<O
       bytes = Buffer.concat([bytes, chunk])
       const answer = readAnswer(bytes, bytes.length >= MAX_BYTES)
       if (answer !== undefined) resolve(answer)
+      else if (bytes.length >= MAX_BYTES) socket.destroy() // a head without an end
     })
     socket.on('error', error => { if (!isConnected) reason = reasonOf(error) })
     socket.once('close', () => {
@@ -131,7 +132,10 @@ function exchangeHttp2 (socket: Socket, request: RawRequest, target: Target): Pr
     const session = connectHttp2(target.origin, { createConnection: () => socket }).on('error', ignore)
     const stream = session.request(headersOf(request), { endStream: request.body === '' })
     stream.on('error', ignore).once('response', headers => { answer = headers })
-    stream.setEncoding('utf8').on('data', chunk => { body += chunk })
+    stream.setEncoding('utf8').on('data', chunk => {
+      body += chunk
+      if (body.length >= MAX_BYTES) stream.close()
+    })
     stream.once('close', () => {
       const status = Number(answer[constants.HTTP2_HEADER_STATUS] ?? 0)
       session.destroy()
