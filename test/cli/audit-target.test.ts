@@ -354,3 +354,17 @@ t.test('HTTP/2 that fails by itself is inconclusive', async t => {
     t.equal(report.exitCode, 0, 'HTTP/1.1 has been asked')
   }
 })
+
+t.test('nobody waits for the end of a long answer by HTTP/2 either', async t => {
+  const server = createSecureServer(certificate(), (_request, response) => {
+    const write = (): void => { if (response.writable && response.write(' '.repeat(64 * 1024))) setImmediate(write) }
+    response.on('drain', write)
+    write()
+  })
+  await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => server.close())
+  const target = parseTarget(`https://127.0.0.1:${(server.address() as AddressInfo).port}`, undefined, [])
+  const outcome = await openWire(target, 30_000).sendHttp2(createRequests(target).read())
+  t.match(outcome, { kind: 'answer', status: 200 })
+  t.ok('body' in outcome && outcome.body.length < 1 << 20, 'no more than it looks at')
+})
