@@ -32,6 +32,8 @@ export class Upload extends Readable {
   constructor (source: IncomingMessage) {
     super({ highWaterMark: 1 << 16 })
     this.#source = source
+    // Where a client went while its request waited for a connection, undici gives the body up before it listens for errors.
+    this.on('error', () => {})
   }
 
   override _read (): void {

@@ -1,6 +1,7 @@
 // What an exchange with the upstream has to survive: each test is something that once went wrong.
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import Fastify from 'fastify'
@@ -16,7 +17,7 @@ import { observe } from '../../lib/gateway/observers.js'
 import { addMetrics } from '../../lib/gateway/metrics.js'
 import { listen, logTo, request, send } from '../fixtures/server.js'
 import type { LogLine } from '../fixtures/server.js'
-import { gateway, recorder, upstream } from '../fixtures/upstream.js'
+import { certificate, gateway, recorder, upstream } from '../fixtures/upstream.js'
 import { settled, until } from '../fixtures/until.js'
 
 const HOST = ['Host', 'localhost'] as const
@@ -201,6 +202,22 @@ t.test('a reason phrase with bytes beyond ASCII is no error', async t => {
     const [line] = (await send(port, 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')).split('\r\n')
     t.equal(line, `HTTP/1.1 404 ${expected}`)
   }
+})
+
+t.test('a client that hangs up while its upload waits for a connection does not end the gateway', async t => {
+  const tls = certificate()
+  const secured = createTlsServer(tls, (_request, response) => { response.end('ok') })
+  const held: Socket[] = []
+  let isHolding = true
+  const target = await socketServer(t, socket => { if (isHolding) held.push(socket); else secured.emit('connection', socket) })
+  const { port, lines } = await gateway(t, { upstream: target.replace('http:', 'https:'), upstreamCa: tls.cert })
+  const client = connect(port, '127.0.0.1', () => { client.write('PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc') })
+  await until(() => held.length === 1)
+  client.destroy()
+  await until(() => lines.some(({ msg }) => msg === 'the client has hung up'))
+  isHolding = false
+  for (const socket of held) secured.emit('connection', socket)
+  t.match(await request(port, 'GET', '/', [HOST]), { status: 200, body: 'ok' })
 })
 
 t.test('interim answers and trailers reach clients that know them', async t => {
