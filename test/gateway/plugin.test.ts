@@ -439,6 +439,7 @@ t.test('WebSockets over TLS', async t => {
 
 t.test('HTTP/2: a head that Node will not send is a 502 in its place, whole', async t => {
   const target = await upstream(t, (request, response) => {
+    if (request.url === '/dated') { response.writeHead(200, ['Date', 'a', 'Date', 'b']).end('ok'); return }
     if (request.url === '/open') { response.writeHead(302, ['Location', '/a', 'Location', '/b']).write('begun'); return }
     response.writeHead(302, request.url === '/doubled' ? ['Location', '/a', 'Location', '/b', 'X-Up', '1', 'Content-Length', '2'] : ['Location', '/a', 'Content-Length', '2']).end('ok')
   })
@@ -447,6 +448,9 @@ t.test('HTTP/2: a head that Node will not send is a 502 in its place, whole', as
   t.match(answer, { headers: { ':status': 502, location: undefined, 'x-up': undefined, 'content-type': /json/ }, body: 'FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE' })
   t.equal(answer.headers['content-length'], String(answer.body.length))
   t.match(await askHttp2(session, { ':path': '/open' }), { headers: { ':status': 502, location: undefined } }, 'nor while the body is still coming')
+  const dated = await askHttp2(session, { ':path': '/dated' })
+  t.match(dated, { headers: { ':status': 502 }, body: 'FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE' }, 'a second Date neither')
+  t.ok(Date.parse(String(dated.headers.date)) > 0, 'the error has its own')
   t.match(await askHttp2(session, { ':path': '/' }), { headers: { ':status': 302, location: '/a' }, body: 'ok' }, 'the session lives on')
   await close()
 })
