@@ -63,7 +63,7 @@ const HARMLESS = /^\s*(keep-alive|close|upgrade)?\s*$/i
  * @param connection - a Connection header
  * @returns the hop-by-hop fields that it names, in lower case; `undefined` if there are none
  */
-export function namedFields (connection: string | undefined): string[] | undefined {
+export function namedFields (connection: string | undefined): ReadonlySet<string> | undefined {
   if (connection === undefined || HARMLESS.test(connection)) return undefined
-  return connection.toLowerCase().split(',').map(name => name.trim())
+  return new Set(connection.toLowerCase().split(',').map(name => name.trim()))
 }

@@ -115,12 +115,12 @@ function settle (upstreams: readonly string[], own: OwnHeaders[string], ancestor
 }
 
 /** Fields that Connection names are for this hop only (RFC 9110 §7.6.1). Content-Length belongs to the body, so it stays. */
-function removeNamed (fields: string[], lower: string[], vary: string[], csp: string[], named: readonly string[]): void {
-  if (named.includes('vary')) vary.length = 0
-  if (named.includes(CSP)) csp.length = 0
+function removeNamed (fields: string[], lower: string[], vary: string[], csp: string[], named: ReadonlySet<string>): void {
+  if (named.has('vary')) vary.length = 0
+  if (named.has(CSP)) csp.length = 0
   for (let i = lower.length - 1; i >= 0; i--) {
     const { [i]: name = '' } = lower
-    if (name === 'content-length' || !named.includes(name)) continue
+    if (name === 'content-length' || !named.has(name)) continue
     fields.splice(2 * i, 2)
     lower.splice(i, 1)
   }
