@@ -111,7 +111,8 @@ function isChanged (lower: string, current: string | string[] | undefined, came:
 /** @param isGone - by the lower-case name */
 function removeLines (passed: string[], isGone: (lower: string) => boolean): void {
   for (let i = passed.length - 2; i >= 0; i -= 2) {
-    if (isGone(requestName(passed[i] ?? '').lower)) passed.splice(i, 2)
+    const { [i]: name = '' } = passed
+    if (isGone(requestName(name).lower)) passed.splice(i, 2)
   }
 }
 
