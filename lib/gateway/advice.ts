@@ -41,20 +41,20 @@ export function createRefusalAdvice (
 }
 
 function explainHost (upstream: string): string {
-  return `The MLflow server itself refuses the requests of this gateway: "${INVALID_HOST}". Its own allowed hosts do not have ` +
-    `"${upstream}", the name by which the gateway calls it. Take MLFLOW_SERVER_ALLOWED_HOSTS (--allowed-hosts) away from the MLflow ` +
-    `server, for the gateway checks hosts now, or add "${upstream}" there.`
+  return `The MLflow server itself refuses the requests of this gateway: "${INVALID_HOST}". Its own allowed hosts do not include ` +
+    `"${upstream}", the name that the gateway uses for it. Remove MLFLOW_SERVER_ALLOWED_HOSTS (--allowed-hosts) from the MLflow ` +
+    `server, because the gateway checks hosts now. Or add "${upstream}" there.`
 }
 
 function explainOrigin (upstream: string): string {
-  return `What answers at ${upstream} refuses requests by itself: "${CROSS_ORIGIN}". The gateway sends it no Origin, so it is no MLflow ` +
-    'server that decides so, but something in front of one. Allow the origins there too (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), or point ' +
+  return `The server at ${upstream} refuses requests itself: "${CROSS_ORIGIN}". The gateway sends it no Origin, so the refusal does not ` +
+    'come from an MLflow server, but from something in front of one. Allow the origins there too (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), or point ' +
     '--upstream at the MLflow server itself.'
 }
 
 function explainOwnCheck (variable: string): string {
   return 'The MLflow server itself refuses requests. Security is disabled here (--disable-security-middleware), so its own checks ' +
-    `decide: see ${variable} in its environment.`
+    `decide. See ${variable} in its environment.`
 }
 
 /**
@@ -70,8 +70,8 @@ export function adviseOnProxy (gateway: FastifyInstance): void {
     const { remoteAddress = '' } = request.raw.socket
     if (!isFromTrustedProxy(request) && isLoopback(remoteAddress)) {
       isDone = true
-      warnOnce(gateway, `A proxy on this machine (${remoteAddress}) sends X-Forwarded-* headers, which are ignored: the gateway sees ` +
-        'one client in place of many, and http in place of https. If the proxy is yours, trust it: --trust-proxy loopback')
+      warnOnce(gateway, `A proxy on this machine (${remoteAddress}) sends X-Forwarded-* headers. They are ignored, so the gateway sees ` +
+        'one client instead of many, and http instead of https. If the proxy is yours, trust it: --trust-proxy loopback')
     }
     done()
   })

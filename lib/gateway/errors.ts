@@ -4,16 +4,16 @@ import { createError } from '@fastify/error'
 const gatewayError = (code: string, message: string, statusCode: number) => createError(code, message, statusCode, Error, false)
 
 export const UpstreamUnreachableError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_UNREACHABLE',
-  'The MLflow server behind this gateway cannot be reached, or gives no answer that makes sense. Is it running? The gateway\'s log says more.', 502)
+  'The MLflow server behind this gateway cannot be reached, or its answer is broken. Is it running? The gateway\'s log says more.', 502)
 export const UpstreamTimeoutError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_TIMEOUT',
   'The MLflow server behind this gateway has not answered in time. The limit is upstreamTimeout (--upstream-timeout).', 504)
 export const LoopError = gatewayError('FST_MLFLOW_SECURITY_LOOP',
   'The upstream of this gateway leads back to it. upstream (MLFLOW_TRACKING_URI, --upstream) has to name the MLflow server itself.', 508)
 export const AmbiguousPathError = gatewayError('FST_MLFLOW_SECURITY_AMBIGUOUS_PATH',
-  'A path that does not begin with a slash, or has a backslash, a "#" or a segment "." or "..", is not passed on: others would read another path.', 400)
+  'This path is not passed on, because programs read it differently: it does not begin with a slash, or it has a backslash, a "#" or a segment "." or "..".', 400)
 export const CodedTransferError = gatewayError('FST_MLFLOW_SECURITY_CODED_TRANSFER',
-  'A Transfer-Encoding other than "chunked" cannot be passed on. Say how a body is compressed by Content-Encoding.', 501)
-export const DoubledHostError = gatewayError('FST_MLFLOW_SECURITY_DOUBLED_HOST', 'The request has two Host headers, of which nobody knows which one counts.', 400)
+  'A Transfer-Encoding other than "chunked" cannot be passed on. To say how a body is compressed, use Content-Encoding.', 501)
+export const DoubledHostError = gatewayError('FST_MLFLOW_SECURITY_DOUBLED_HOST', 'The request has two Host headers, and it is not clear which one counts.', 400)
 
 export const StartingError = gatewayError('FST_MLFLOW_SECURITY_STARTING',
   'The MLflow server behind this gateway is starting. Try again in a few seconds.', 503)

@@ -19,7 +19,7 @@ export function explain (error: unknown, { origin, host, ca }: Pick<Upstream, 'o
         `signed (${code}). Name the file with the certificate to trust: --upstream-ca FILE. ${MEANWHILE}`
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
     case 'CERT_HAS_EXPIRED':
-      return `${UPSTREAM_NAME}: the certificate of ${origin} is not valid for it (${reasonOf(error)}). Use a name that stands in it, or renew it. ${MEANWHILE}`
+      return `${UPSTREAM_NAME}: the certificate of ${origin} is not valid for it (${reasonOf(error)}). Use a name that the certificate has, or renew it. ${MEANWHILE}`
     case 'EPROTO':
       return `${UPSTREAM_NAME}: ${origin} does not speak TLS. Is it http://${host}? ${MEANWHILE}`
     default:

@@ -12,7 +12,7 @@ export async function loadOptional<Module> (name: string, load: () => Promise<Mo
     return await load()
   } catch (error) {
     if (!isMissing(error)) throw error
-    throw new MissingDependencyError(`The gateway needs ${name}, which is not installed: npm install ${name} (all that it needs: npm install --include=optional)`)
+    throw new MissingDependencyError(`The gateway needs ${name}, which is not installed. Run npm install ${name}, or npm install --include=optional for everything that the gateway needs`)
   }
 }
 

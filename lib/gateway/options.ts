@@ -87,7 +87,7 @@ const UPSTREAM = {
 }
 const STATIC_PREFIX = {
   name: 'staticPrefix (--static-prefix)',
-  allowed: 'the path that mlflow server has as its --static-prefix, with a leading and without a trailing slash: /mlflow'
+  allowed: 'the --static-prefix of mlflow server, with a leading slash and without a trailing one: /mlflow'
 }
 const UPSTREAM_TIMEOUT = {
   name: 'upstreamTimeout (--upstream-timeout)',
@@ -96,7 +96,7 @@ const UPSTREAM_TIMEOUT = {
 
 const CALLBACK_PATHS = {
   name: 'callbackPaths (--callback-paths)',
-  allowed: 'paths as they stand in a request, without escapes, none of them below /api or /ajax-api: /callback'
+  allowed: 'paths as a request has them, without escapes, not below /api or /ajax-api: /callback'
 }
 
 const BEFORE = { name: 'before', allowed: 'a function that takes the app' }
@@ -114,10 +114,10 @@ export function resolveGatewayOptions (
   environment: Readonly<Record<string, string | undefined>>
 ): GatewaySettings {
   refuseStrange(security)
-  if (fastify !== undefined && !isObject(fastify)) throw invalidOption(FASTIFY, fastify, 'is no object')
+  if (fastify !== undefined && !isObject(fastify)) throw invalidOption(FASTIFY, fastify, 'is not an object')
   // The value may be a key, so the message does not show it.
   if (tls !== undefined && !(isObject(tls) && tls.cert && tls.key)) throw invalidOption(TLS, Object.keys(Object(tls)), 'has no cert or no key')
-  if (before !== undefined && typeof before !== 'function') throw invalidOption(BEFORE, before, 'is no function')
+  if (before !== undefined && typeof before !== 'function') throw invalidOption(BEFORE, before, 'is not a function')
   const prefix = resolvePrefix(staticPrefix)
   const { origin, host, pathname } = resolveUpstream(upstream ?? environment.MLFLOW_TRACKING_URI ?? '')
   return {
@@ -130,7 +130,7 @@ export function resolveGatewayOptions (
 
 function refuseStrange (security: MlflowSecurityOptions): void {
   const name = Object.keys(security).find(name => OF_FASTIFY.has(name))
-  if (name !== undefined) throw new UnknownOptionError(`Unknown option "${name}". It is one of the Fastify app: createGateway({ fastify: { ${name}: … } }), or Fastify({ ${name}: … }) in your own app.`)
+  if (name !== undefined) throw new UnknownOptionError(`Unknown option "${name}". It is an option of the Fastify app. Write createGateway({ fastify: { ${name}: … } }), or Fastify({ ${name}: … }) in your own app.`)
   refuseUnknown(security, OWN)
 }
 
@@ -160,7 +160,7 @@ export function refuseSecuritySettings (options: GatewayPluginOptions): void {
   const { upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths, ...security } = options
   for (const [name, value] of Object.entries(security)) {
     if (value === undefined || REGISTER_OPTIONS.includes(name)) continue
-    throw invalidOption({ name, allowed: 'nothing here, for fastify-mlflow-security is registered already: give it the setting there' }, value, 'would do nothing')
+    throw invalidOption({ name, allowed: 'nothing here, because fastify-mlflow-security is registered already. Give it the setting there' }, value, 'would do nothing')
   }
 }
 
@@ -176,7 +176,7 @@ function resolveCallbackPaths (value: GatewayPluginOptions['callbackPaths'] = []
   const paths = splitList(value)
   for (const path of paths) {
     const below = path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : path
-    if (!/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+;=:@-]+)+\/?$/.test(below)) throw invalidOption(CALLBACK_PATHS, path, 'is no such path')
+    if (!/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+;=:@-]+)+\/?$/.test(below)) throw invalidOption(CALLBACK_PATHS, path, 'is not a valid path')
     if (API.test(path) || API.test(below)) throw invalidOption(CALLBACK_PATHS, path, "is MLflow's API, which other sites must not write to")
   }
   return paths
@@ -188,10 +188,10 @@ function resolveUpstream (value: string): URL {
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     const withScheme = `http://${value}`
     const isHost = /^[^/:]+(:\d+)?(\/.*)?$/.test(value) && URL.canParse(withScheme)
-    throw invalidOption(UPSTREAM, value, 'is no http or https URL', isHost ? withScheme : undefined)
+    throw invalidOption(UPSTREAM, value, 'is not an http or https URL', isHost ? withScheme : undefined)
   }
   if (url.username !== '' || url.password !== '') {
-    throw invalidOption(UPSTREAM, `${url.protocol}//***@${url.host}`, 'carries credentials; clients send their own, which pass', url.origin)
+    throw invalidOption(UPSTREAM, `${url.protocol}//***@${url.host}`, 'contains credentials. Leave them out: clients send their own, and those pass', url.origin)
   }
   if (url.port === '0') throw invalidOption(UPSTREAM, value, 'has port 0, on which no server can be reached')
   if (url.search !== '' || url.hash !== '') throw invalidOption(UPSTREAM, value, 'has a query or a fragment', `${url.origin}${url.pathname}`)
@@ -205,7 +205,7 @@ function resolveUpstream (value: string): URL {
 export function resolvePrefix (value = ''): string {
   if (value === '' || isPrefix(value)) return value
   const plain = `/${value.replace(/^\/+|\/+$/g, '')}`
-  throw invalidOption(STATIC_PREFIX, value, 'is no such path', plain !== value && isPrefix(plain) ? plain : undefined)
+  throw invalidOption(STATIC_PREFIX, value, 'is not a valid path', plain !== value && isPrefix(plain) ? plain : undefined)
 }
 
 function isPrefix (value: string): boolean {
@@ -229,6 +229,6 @@ function isObject (value: unknown): value is object {
 }
 
 function resolveTimeout (value = 0): number {
-  if (!(value >= 0 && value <= 86400)) throw invalidOption(UPSTREAM_TIMEOUT, value, 'is no such number')
+  if (!(value >= 0 && value <= 86400)) throw invalidOption(UPSTREAM_TIMEOUT, value, 'is not a valid number')
   return Math.ceil(value * 1000)
 }

@@ -122,7 +122,7 @@ function setTypeAside (app: FastifyInstance): preParsingHookHandler {
 /** Fastify uses no parser for these methods. Their bodies pass as well. */
 const BODYLESS = new Set(['GET', 'HEAD', 'TRACE'])
 
-const TRIAL = 'reportOnly is on: the MLflow server gets its own Host and no Origin, so that its own checks pass everything as well. ' +
+const TRIAL = 'reportOnly is on: the MLflow server gets its own Host and no Origin, so its own checks pass everything too. ' +
   'During the trial nobody refuses a foreign request'
 
 function warnOfTrial ({ log, mlflowSecurity: { settings } }: FastifyInstance): void {

@@ -63,7 +63,7 @@ function page (statusCode: number, code: string, message: string): string {
 <title>${title}</title>
 <style>${STYLE}</style>
 <h1>${title}</h1>
-<p>The gateway in front of this MLflow server ${statusCode < 500 ? 'has refused the request' : 'cannot answer the request'}. This is why, and what whoever runs the server can do about it:</p>
+<p>The gateway in front of this MLflow server ${statusCode < 500 ? 'has refused the request' : 'cannot answer the request'}. This is the reason, and what the people who run the server can do about it:</p>
 <p>${escape(message)}</p>
 <p><code>${code}</code></p>
 `

@@ -87,7 +87,7 @@ function isOf (message: unknown, server: object): boolean {
 /** What Fastify shows of its options. */
 interface Shown { readonly [name: string]: unknown }
 
-const WIDER = 'paths that MLflow takes for others are exempt like its health routes'
+const WIDER = 'paths that are not health routes to MLflow are exempt as well'
 
 /** The router's options are shown where they were given: at the top, which Fastify deprecates (FSTDEP022), or in `routerOptions`. */
 function formsOf (config: Shown): Shown[] {
@@ -95,15 +95,15 @@ function formsOf (config: Shown): Shown[] {
 }
 
 const WANTED: ReadonlyArray<readonly [name: string, isRight: (config: Shown, server: object) => boolean, why: string]> = [
-  ['requestTimeout', ({ requestTimeout }) => !(Number(requestTimeout) > 0), 'an upload that takes longer is cut off: leave it at 0'],
-  ['server.requestTimeout', ({ http2 }, server) => http2 !== true || !(Number(Reflect.get(server, 'requestTimeout')) > 0), 'an upload that takes longer is cut off: set it to 0 on the server, for Fastify sets it for HTTP/1.1 alone'],
-  ['connectionTimeout', ({ connectionTimeout }) => !(Number(connectionTimeout) > 0), 'an answer that pauses longer is cut off: leave it at 0'],
-  ['handlerTimeout', ({ handlerTimeout }) => !(Number(handlerTimeout) > 0), 'an answer that takes longer to begin gets a 503: leave it at 0'],
-  ['caseSensitive', config => !formsOf(config).some(({ caseSensitive }) => caseSensitive === false), `${WIDER}: leave it at true`],
+  ['requestTimeout', ({ requestTimeout }) => !(Number(requestTimeout) > 0), 'an upload that takes longer is cut off. Leave it at 0'],
+  ['server.requestTimeout', ({ http2 }, server) => http2 !== true || !(Number(Reflect.get(server, 'requestTimeout')) > 0), 'an upload that takes longer is cut off. Set it to 0 on the server, because Fastify sets it only for HTTP/1.1'],
+  ['connectionTimeout', ({ connectionTimeout }) => !(Number(connectionTimeout) > 0), 'an answer that pauses longer is cut off. Leave it at 0'],
+  ['handlerTimeout', ({ handlerTimeout }) => !(Number(handlerTimeout) > 0), 'an answer that takes longer to begin gets a 503. Leave it at 0'],
+  ['caseSensitive', config => !formsOf(config).some(({ caseSensitive }) => caseSensitive === false), `${WIDER}. Leave it at true`],
   ...['ignoreTrailingSlash', 'ignoreDuplicateSlashes', 'useSemicolonDelimiter'].map(name =>
-    [name, (config: Shown) => !formsOf(config).some(form => form[name] === true), `${WIDER}: leave it at false`] as const),
-  ['https.allowHTTP1', ({ http2, https }) => http2 !== true || (typeof https === 'object' && https !== null && 'allowHTTP1' in https && https.allowHTTP1 === true), 'WebSockets need HTTP/1.1: set it to true'],
-  ['http.shouldUpgradeCallback', (_config, server) => [undefined, isWebSocket].includes(Reflect.get(server, 'shouldUpgradeCallback')), 'offers of h2c cost a detour: createGateway sets it']
+    [name, (config: Shown) => !formsOf(config).some(form => form[name] === true), `${WIDER}. Leave it at false`] as const),
+  ['https.allowHTTP1', ({ http2, https }) => http2 !== true || (typeof https === 'object' && https !== null && 'allowHTTP1' in https && https.allowHTTP1 === true), 'WebSockets need HTTP/1.1. Set it to true'],
+  ['http.shouldUpgradeCallback', (_config, server) => [undefined, isWebSocket].includes(Reflect.get(server, 'shouldUpgradeCallback')), 'requests that offer h2c take a slower way. createGateway sets it']
 ]
 
 /** An app made without `createGateway` may lack options that a gateway needs. Options that its server does not show are documented. */
@@ -127,7 +127,7 @@ export function refuseLatecomers (tree: string, name: string): void {
   for (const [, indent = '', plugin = ''] of lines.slice(own + 1)) {
     if (depth === undefined || indent.length < depth) return
     if (indent.length > depth || plugin === 'bound _after') continue
-    throw new GatewayNotLastError(`${quote(plugin)} is registered after the gateway, whose routes it cannot act on any more. Register the ` +
-      'gateway last; with createGateway, register it in `before`: createGateway({ before: async app => { await app.register(…) } }).')
+    throw new GatewayNotLastError(`${quote(plugin)} is registered after the gateway, so it cannot act on the gateway's routes. Register the ` +
+      'gateway last. With createGateway, register the plugin in `before`: createGateway({ before: async app => { await app.register(…) } }).')
   }
 }

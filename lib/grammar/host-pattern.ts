@@ -48,16 +48,16 @@ export function isWordForEverything (entry: string): boolean {
 
 /** @throws EntryProblem where the entry is another tool's word for everything */
 export function refuseWordForEverything (entry: string): void {
-  if (isWordForEverything(entry)) throw new EntryProblem('is a word that other tools have for everything', '*')
+  if (isWordForEverything(entry)) throw new EntryProblem('is a word that other tools use for everything', '*')
 }
 
 /** @throws EntryProblem where the entry has the quotes, the brackets or the separators of another kind of list */
 export function refuseOtherList (entry: string): void {
   if (/[;|]/.test(entry)) {
-    throw new EntryProblem('has ";" or "|"; a list is entries with commas between them', withCommas(entry.replace(/[;|]/g, ' ')))
+    throw new EntryProblem('has ";" or "|"; separate entries with commas', withCommas(entry.replace(/[;|]/g, ' ')))
   }
   if (!OTHER_LIST.test(entry)) return
-  throw new EntryProblem('has quotes or brackets; a list is entries with commas between them', withCommas(entry.replace(/["'[\]]/g, '')))
+  throw new EntryProblem('has quotes or brackets; write only entries, separated by commas', withCommas(entry.replace(/["'[\]]/g, '')))
 }
 
 /** @returns the pieces of a text with white space, as a list has them */
@@ -101,7 +101,7 @@ export function parseHostPattern (text: string): HostPattern {
   const range = CIDR.exec(text)
   if (range !== null) return parseRange(range)
   const [, withoutPort = ''] = RANGE_WITH_PORT.exec(text) ?? []
-  if (withoutPort !== '') throw new EntryProblem('is a range with a port, and a range is on every port', withoutPort)
+  if (withoutPort !== '') throw new EntryProblem('is a range with a port, but a range allows every port', withoutPort)
   refuseForeignSyntax(text)
   return parseNamePattern(toASCII(text))
 }
@@ -115,7 +115,7 @@ function parseRange ([, base = '', digits]: RegExpExecArray): HostPattern {
   const prefix = Number(digits)
   const written = withoutBrackets(base)
   const address = parseAddress(written)
-  if (address === undefined) throw new EntryProblem('has a path, and a host has none', base)
+  if (address === undefined) throw new EntryProblem('has a path, but a host has none', base)
   // A range within ::ffff:0:0/96 is one of IPv4 addresses: hosts are compared in that form.
   const mapped = address.kind === 'ipv4' && isIPv6(written)
   const length = mapped ? prefix - 96 : prefix
@@ -129,14 +129,14 @@ function parseRange ([, base = '', digits]: RegExpExecArray): HostPattern {
 function refuseForeignSyntax (text: string): void {
   if (text === '') throw new EntryProblem('has no host')
   refuseOtherList(text)
-  if (text.includes('@')) throw new EntryProblem('has userinfo, and a host has none', text.slice(text.lastIndexOf('@') + 1))
-  if (text.includes('/')) throw new EntryProblem('has a path, and a host has none', text.includes('[') ? undefined : text.split('/', 1)[0])
-  if (text.includes('%')) throw new EntryProblem('has a zone id or an escape, and a host has none', text.replace(/%[^\]]*/, ''))
+  if (text.includes('@')) throw new EntryProblem('has userinfo, but a host has none', text.slice(text.lastIndexOf('@') + 1))
+  if (text.includes('/')) throw new EntryProblem('has a path, but a host has none', text.includes('[') ? undefined : text.split('/', 1)[0])
+  if (text.includes('%')) throw new EntryProblem('has a zone id or an escape, but a host has neither', text.replace(/%[^\]]*/, ''))
   if (/\s/.test(text)) throw new EntryProblem('has white space; entries are separated by commas', withCommas(text))
   if (text.includes('?') || (/\[[^:]*\]/).test(text)) {
     throw new EntryProblem('has a "?" or "[…]" pattern; the only wildcard is "*"', text.replace(/\?+|\[[^\]]*\]/g, '*'))
   }
-  if (/[:[\]]/.test(text)) throw new EntryProblem('has more than one colon or a bracket, and is no valid IPv6 address')
+  if (/[:[\]]/.test(text)) throw new EntryProblem('has more than one colon or a bracket, but is not a valid IPv6 address')
 }
 
 /** @returns the text in lower case and punycode, its wildcards kept (UTS 46, by the platform's URL parser) */
@@ -153,13 +153,13 @@ function toASCII (text: string): string {
 
 function parseNamePattern (text: string): HostPattern {
   if (text.startsWith('.')) throw new EntryProblem('begins with a dot', `${text.slice(1)},*${text}`)
-  if (/^[.*]+$/.test(text)) throw new EntryProblem('names nothing: its wildcards stand for every name there is')
+  if (/^[.*]+$/.test(text)) throw new EntryProblem('has only wildcards, which match every name')
   if (DIGITS_DOTS_AND_WILDCARDS.test(text)) return parseOctets(text)
-  if (!NAME_CHARACTERS_AND_WILDCARDS.test(text)) throw new EntryProblem('has characters that no host name has')
+  if (!NAME_CHARACTERS_AND_WILDCARDS.test(text)) throw new EntryProblem('has characters that a host name cannot have')
   // A wildcard takes part in the name's grammar as any one character would.
   const name = parseName(text.replaceAll('*', 'x'))
   if (name === undefined) {
-    throw new EntryProblem('is no valid host name: labels have 1 to 63 characters, 253 in all, and the last one is no number')
+    throw new EntryProblem('is not a valid host name: a label has 1 to 63 characters, the whole name at most 253, and the last label is not a number')
   }
   const pattern = text.slice(0, name.length)
   if (!pattern.includes('*')) return { kind: 'name', host: pattern }
@@ -184,7 +184,7 @@ function parseOctets (text: string): HostPattern {
   const [, leading = ''] = OCTETS_THEN_WILDCARDS.exec(text) ?? []
   const octets = leading.split('.').slice(0, -1)
   if (octets.length === 0 || text.split('.').length > 4 || octets.some(octet => Number(octet) > 255)) {
-    throw new EntryProblem('is no valid IPv4 address or range: write four decimal octets from 0 to 255 without leading zeros, ' +
+    throw new EntryProblem('is not a valid IPv4 address or range: write four decimal octets from 0 to 255 without leading zeros, ' +
       'leading octets and a wildcard (192.168.*), or a prefix length (10.0.0.0/8)')
   }
   const network = [...octets, '0', '0', '0'].slice(0, 4).join('.')

@@ -33,9 +33,9 @@ export function describeConflict (request: RequestHead, host: string): string | 
   const { headers, rawHeaders } = request
   const url = request.originalUrl ?? request.url // Fastify's `rewriteUrl` keeps the one that came
   if (rawHeaders !== undefined) {
-    if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has a thousand headers or more, of which Node may have dropped some'
+    if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has a thousand headers or more, and Node may have dropped some'
     const most = headersThatNodeReads(request)
-    if (rawHeaders.length >= 2 * most) return `the request has ${most} headers or more, of which Node may have dropped some: raise maxHeadersCount of the server`
+    if (rawHeaders.length >= 2 * most) return `the request has ${most} headers or more, and Node may have dropped some: raise the server's maxHeadersCount`
     if (hasTwoHosts(rawHeaders)) return 'the request has two Host headers'
   }
   if (headers.host !== undefined && headers.host !== host && !isSameAuthority(headers.host, host)) {

@@ -9,9 +9,9 @@ import type { Settings } from '../../types/index.js'
 
 const DISABLED = `Security is disabled by ${nameOf('disableSecurityMiddleware')}: ` +
   'no Host or Origin is checked, no header is set'
-const REPORT_ONLY = 'reportOnly is on: what should be refused is logged and passes'
+const REPORT_ONLY = 'reportOnly is on: requests that should be refused are logged, and pass'
 
-const EVERY_PATH = 'healthRoutes has "/*": whatever that route answers, it answers to every Host'
+const EVERY_PATH = 'healthRoutes has "/*": everything that this route serves is served for every Host'
 
 const EVERYONE_FRAMES = `${nameOf('xFrameOptions')} is NONE without frameAncestors: every site may embed the pages`
 

@@ -27,8 +27,8 @@ export function lineage (fastify: FastifyInstance): Lineage {
 /** @throws FST_MLFLOW_SECURITY_ALREADY_REGISTERED */
 export function refuseSecondRegistration ({ root }: Lineage): void {
   if (root.hasDecorator('mlflowSecurity')) {
-    throw new AlreadyRegisteredError('fastify-mlflow-security is registered already. It protects the whole server, whatever instance it is ' +
-      'registered on: register it once, with all settings; single routes differ by config.mlflowSecurity.')
+    throw new AlreadyRegisteredError('fastify-mlflow-security is registered already. It protects the whole server, on whichever ' +
+      'instance you register it. Register it once, with all settings. For single routes, use config.mlflowSecurity.')
   }
 }
 

@@ -41,7 +41,7 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
   const addOrigin = advice('corsAllowedOrigins', settings)
   // If "*" is in the list, only requests with a Cookie are refused.
   const cookie = settings.corsAllowedOrigins.includes('*')
-    ? `The request has a Cookie, and "*" in ${nameOf('corsAllowedOrigins')} never goes with credentials: name the origin beside it. `
+    ? `The request has a Cookie, but "*" in ${nameOf('corsAllowedOrigins')} never allows credentials: name the origin beside it. `
     : ''
 
   return {
@@ -72,46 +72,46 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
       if (!hasOwnName) return undefined
       const entry = formatOrigin(origin)
       const why = explainOwnName(origin, host, site, https)
-      return crossOrigin(value, { setting: 'corsAllowedOrigins', entry }, `Origin ${quote(value)} ${why} Another page needs an entry. ${cookie}${addOrigin(entry)}`)
+      return crossOrigin(value, { setting: 'corsAllowedOrigins', entry }, `Origin ${quote(value)} ${why} Any other page needs an entry. ${cookie}${addOrigin(entry)}`)
     },
 
     opaqueOrigin: (value, site) => crossOrigin(value, undefined, `Origin ${quote(value)} ${explainOpaque(value, site)}${value === 'null' ? '' : cookie.trimEnd()}`.trimEnd()),
 
-    withoutOrigin: site => crossOrigin('', undefined, `Sec-Fetch-Site ${quote(site)} without an Origin comes from another site. ${cookie}` +
+    withoutOrigin: site => crossOrigin('', undefined, `A request with Sec-Fetch-Site ${quote(site)} but without an Origin comes from another site. ${cookie}` +
       EXEMPT_ROUTE)
   }
 
   /** Tunnels (ngrok, Codespaces, VS Code) send their own Host. The browser knows the real one. */
   function rewrittenHost (value: string, origin: Origin): CrossOrigin {
     const entry = hostRules.entryFor(origin.authority)
-    const begin = `Origin ${quote(value)} is the server's own page, says the browser (Sec-Fetch-Site "same-origin"), but`
+    const begin = `Origin ${quote(value)} is the server's own page according to the browser (Sec-Fetch-Site "same-origin"), but`
     if (hostRules.allowsEverything) {
       return crossOrigin(value, { setting: 'corsAllowedOrigins', entry: formatOrigin(origin) }, `${begin} ${REBINDABLE} Or: ${addOrigin(formatOrigin(origin))}`)
     }
-    return crossOrigin(value, { setting: 'allowedHosts', entry }, `${begin} a tunnel or a proxy has put another Host in place of its name, ` +
-      `and that name is not allowed. ${addHost(entry)} A page that is not the server's own belongs in ${nameOf('corsAllowedOrigins')} instead.`)
+    return crossOrigin(value, { setting: 'allowedHosts', entry }, `${begin} a tunnel or a proxy has replaced the Host, and the name ` +
+      `in the Origin is not allowed. ${addHost(entry)} If the page is not the server's own, use ${nameOf('corsAllowedOrigins')} instead.`)
   }
 
   /** Why an Origin with the name of the Host is still not the server's own page. */
   function explainOwnName (origin: Origin, host: Authority, site: Site, https: boolean): string {
     if (origin.scheme === 'http' && (https || site === 'cross-site')) {
-      return 'is an http page, and the server is on https: to browsers that is another site. If it is the server\'s own page, open it by https.'
+      return 'is an http page, but the server is on https: to browsers these are two sites. If it is the server\'s own page, open it by https.'
     }
     if (site !== undefined && site !== 'same-origin' && site !== 'none') {
-      return `has the name of the Host, but the browser says that it is another page (Sec-Fetch-Site ${quote(String(site))}): one on another port or scheme.`
+      return `has the name of the Host, but the browser says that it is another page (Sec-Fetch-Site ${quote(String(site))}), on another port or scheme.`
     }
     if (!isAt(origin, host)) {
       return `has the name of the Host ${quote(formatAuthority(host))} on another port. If it is the server's own page, a proxy has dropped or changed the ` +
-        'port: let it pass the Host on as it came (nginx: proxy_set_header Host $http_host).'
+        'port: let it pass the Host on unchanged (nginx: proxy_set_header Host $http_host).'
     }
     return hostRules.allowsEverything
-      ? `is the server's own only if nobody has rebound the name, and ${REBINDABLE}`
+      ? `is the server's own page only if nobody has rebound the name, but ${REBINDABLE}`
       : `is on a Host that is not allowed itself. If it is the server's own page: ${addHost(hostRules.entryFor(host))}`
   }
 }
 
-const REBINDABLE = `host validation is off: name the hosts in ${nameOf('allowedHosts')} in place of "*".`
-const EXEMPT_ROUTE = 'Where other sites are meant to call this route, set config.mlflowSecurity.origin to false on it, or name it in --callback-paths of the gateway.'
+const REBINDABLE = `host validation is off: name the hosts in ${nameOf('allowedHosts')} instead of "*".`
+const EXEMPT_ROUTE = 'If other sites may call this route, set config.mlflowSecurity.origin to false on it. In the gateway, name it in --callback-paths.'
 
 /** An explicit list replaces the default. People who follow the advice must not lose localhost. */
 function advice (list: NamedList, settings: Settings): (entry: string) => string {
@@ -159,10 +159,10 @@ function explainOpaque (value: string, site: Site): string {
   switch (site) {
     case undefined: return 'may be the server\'s own page, but nothing proves it. If it is, send that page with "Referrer-Policy: same-origin": with ' +
       '"no-referrer" browsers hide the Origin over plain http.'
-    case 'same-site': return 'comes from a page of the same site that hides its Origin. If it is meant to call this server, send that page with ' +
-      '"Referrer-Policy: strict-origin" in place of "no-referrer", and allow its Origin.'
-    case 'same-origin': return `is the server's own page, says the browser, but nothing proves whose Host that is: name it in ${nameOf('allowedHosts')}, not by "*".`
-    default: return 'comes from a sandboxed frame, a local file or a redirect from another site, whoever made it. A frame of your own takes ' +
+    case 'same-site': return 'comes from a page of the same site that hides its Origin. If that page may call this server, send it with ' +
+      '"Referrer-Policy: strict-origin" instead of "no-referrer", and allow its Origin.'
+    case 'same-origin': return `is the server's own page according to the browser, but nothing proves that the Host is yours: name it in ${nameOf('allowedHosts')}, not by "*".`
+    default: return 'comes from a sandboxed frame, a local file or a redirect from another site, and anyone can make those. For a frame of your own, use ' +
       `sandbox="allow-same-origin". ${EXEMPT_ROUTE}`
   }
 }

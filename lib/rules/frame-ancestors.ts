@@ -47,7 +47,7 @@ function compileSource (entry: string): Source {
   const { scheme, pattern, port } = parseOriginEntry(entry)
   const host = formatPattern(pattern)
   // CSP Level 3 §2.3.1: a browser ignores a source whose host has other characters.
-  if (/[^a-z0-9.*-]/.test(host)) throw new EntryProblem('cannot be said in a Content-Security-Policy, whose host names have no "_"')
+  if (/[^a-z0-9.*-]/.test(host)) throw new EntryProblem('cannot be written in a Content-Security-Policy: host names there have no "_"')
   const wildcards = isWebScheme(scheme) ? wildcardsOf('frameAncestors', entry, pattern) : []
   return { text: `${scheme}://${host}${formatPort(scheme, port)}`, wildcards }
 }
@@ -57,8 +57,8 @@ function formatPattern (pattern: HostPattern): string {
   if (pattern.kind === 'below') return `*.${pattern.parent}`
   if (pattern.kind === 'glob' && pattern.first + pattern.last === '' && pattern.middle.length === 0) return '*'
   if (pattern.kind === 'address' && !pattern.host.includes(':')) return pattern.host
-  throw new EntryProblem('cannot be said in a Content-Security-Policy: "*" stands for the whole left of a name, and there are ' +
-    'neither ranges nor IPv6 addresses')
+  throw new EntryProblem('cannot be written in a Content-Security-Policy: there "*" stands for the whole left part of a name, and there ' +
+    'are neither ranges nor IPv6 addresses')
 }
 
 function formatPort (scheme: string, port: number): string {

@@ -82,12 +82,12 @@ function parseEntry (entry: string): HostEntry {
   refuseURL(entry)
   refuseOtherList(entry)
   const { host, port = ANY_PORT } = splitPort(entry)
-  if (host === '*') throw new EntryProblem('is every host on one port, which is every host to an attacker, who picks the port')
+  if (host === '*') throw new EntryProblem('allows every host on one port. An attacker can choose that port, so it allows every host')
   return { pattern: parseHostPattern(host), port }
 }
 
 function refuseURL (entry: string): void {
   const authority = absoluteAuthority(entry)
   if (authority !== undefined) throw new EntryProblem('is a URL, not a host', authority.replace(/.*@/, ''))
-  if (entry.startsWith('@')) throw new EntryProblem('is no list that has a name', '@default')
+  if (entry.startsWith('@')) throw new EntryProblem('is not the name of a list', '@default')
 }

@@ -114,8 +114,8 @@ function parseSchemeAndHost (entry: string): OriginEntry {
   if (written === '') throw withoutScheme(entry)
   const scheme = written.toLowerCase()
   if (scheme.length > MAX_SCHEME_LENGTH) throw new EntryProblem(`has a scheme of more than ${MAX_SCHEME_LENGTH} characters`)
-  if (scheme === 'file') throw new EntryProblem('names a host, and pages of local files have none', 'file://')
-  if (scheme === 'ws' || scheme === 'wss') throw new EntryProblem('is of a socket, and the page that opens it has another scheme', `http${entry.slice(2)}`)
+  if (scheme === 'file') throw new EntryProblem('names a host, but pages of local files have none', 'file://')
+  if (scheme === 'ws' || scheme === 'wss') throw new EntryProblem('has the scheme of a WebSocket; write the scheme of the page that opens it', `http${entry.slice(2)}`)
   const path = rest.search(/[/?#]/)
   if (path !== -1) throw withPath(scheme, rest, path)
   // An IPv6 address has at least two colons. The first isIPv6 compiles a large expression, so it is called only then.
@@ -129,7 +129,7 @@ function parseSchemeAndHost (entry: string): OriginEntry {
 }
 
 function withoutScheme (entry: string): EntryProblem {
-  if (entry.startsWith('@')) return new EntryProblem('is no list that has a name', entry === '@default' ? undefined : '@default')
+  if (entry.startsWith('@')) return new EntryProblem('is not the name of a list', entry === '@default' ? undefined : '@default')
   const local = /^(?:localhost|127\.|\[::1\])/i.test(entry)
   const host = entry.replace(/^(?:.*:)?\/\//, '').replace(/\/$/, '')
   return new EntryProblem('has no scheme', local || NAME_AND_PORT.test(host) ? `${local ? 'http' : 'https'}://${host}` : undefined)
@@ -137,9 +137,9 @@ function withoutScheme (entry: string): EntryProblem {
 
 function withPath (scheme: string, rest: string, path: number): EntryProblem {
   const [, octets = '', digits = ''] = ADDRESS_RANGE.exec(rest) ?? []
-  if (octets === '') return new EntryProblem('has a path or a trailing slash, and an origin has none', `${scheme}://${rest.slice(0, path)}`)
+  if (octets === '') return new EntryProblem('has a path or a trailing slash, but an origin has neither', `${scheme}://${rest.slice(0, path)}`)
   const leading = octets.split('.').slice(0, Number(digits) / 8).join('.')
-  return new EntryProblem('is a range, of which origins know leading octets only', Number(digits) % 8 === 0 ? `${scheme}://${leading}.*` : undefined)
+  return new EntryProblem('is an address range; origins allow ranges only by leading octets', Number(digits) % 8 === 0 ? `${scheme}://${leading}.*` : undefined)
 }
 
 /** Turns the fix for a host into one for an origin: the scheme is put before each of its entries. */
@@ -150,6 +150,6 @@ function withScheme (scheme: string, problem: unknown): unknown {
 
 function warningFor (entry: string): string | undefined {
   if (entry === '*') return 'every site may call this server and read its answers, without credentials'
-  if (entry === 'null') return 'any page can give itself this Origin, by a sandboxed frame'
+  if (entry === 'null') return 'any page can give itself this Origin with a sandboxed frame'
   return /^file:/i.test(entry) ? 'any local file that is opened in a browser may call this server' : undefined
 }

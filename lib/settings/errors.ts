@@ -48,7 +48,7 @@ export function missingOption ({ name, allowed }: OptionDescription): FastifyErr
 export function unknownOption (option: string, meant: string | undefined, own: readonly string[] = []): FastifyError {
   return new UnknownOptionError(`Unknown option ${show(option)}.${meant === undefined ? '' : ` Did you mean ${show(meant)}?`} ` +
     `Allowed: ${[...own, ...optionNames].join(', ')}, and the environment names ${variableNames.join(', ')}. ` +
-    'Other names in capitals, as a configuration read from the environment has them, are left alone.')
+    'Other names in capitals are left alone, because a configuration from the environment may have them.')
 }
 
 /** @returns a setting's value as messages show it: in printable ASCII, at most 255 characters */

@@ -186,7 +186,7 @@ function resolveList (option: OptionName, given: string | string[] | undefined, 
 function resolveHealthRoutes (given: string | string[] | undefined): readonly string[] {
   const routes = given === undefined ? settingsTable.healthRoutes.default : splitList(given)
   const wrong = routes.find(route => !route.startsWith('/'))
-  if (wrong !== undefined) throw invalidOption('healthRoutes', wrong, 'is no route URL: it does not begin with a slash', /^\w[\w/-]*$/.test(wrong) ? `/${wrong}` : undefined)
+  if (wrong !== undefined) throw invalidOption('healthRoutes', wrong, 'is not a route URL: it does not begin with a slash', /^\w[\w/-]*$/.test(wrong) ? `/${wrong}` : undefined)
   return Object.freeze([...routes])
 }
 

@@ -106,7 +106,7 @@ export const settingsTable = {
   healthRoutes: {
     title: 'Health routes',
     flag: 'health-routes',
-    help: 'Routes that answer whatever the Host, for probes',
+    help: 'Routes that answer for every Host, for probes',
     value: 'ROUTES',
     schema: LIST,
     default: ['/health', '/version'],
@@ -116,7 +116,7 @@ export const settingsTable = {
   frameAncestors: {
     title: 'Frame ancestors',
     flag: 'frame-ancestors',
-    help: 'Sites that may embed the pages, beside the server itself: https://notebook.company.com',
+    help: 'Sites that may embed the pages, in addition to the server itself: https://notebook.company.com',
     value: 'SITES',
     schema: LIST,
     default: [],

@@ -202,7 +202,7 @@ t.test('--metrics serves figures on a port of its own, protected as well', async
 t.test('a package that is missing is named with the line that installs it', async t => {
   for (const name of ['undici', 'prom-client']) {
     const { code, err } = await run(t, ['--upstream', 'http://127.0.0.1:1', '--port', '0', '--metrics', '0'], {}, ['--import', `${WITHOUT}?${name}`])
-    t.equal(err, `fastify-mlflow-security: The gateway needs ${name}, which is not installed: npm install ${name} (all that it needs: npm install --include=optional)\n`)
+    t.equal(err, `fastify-mlflow-security: The gateway needs ${name}, which is not installed. Run npm install ${name}, or npm install --include=optional for everything that the gateway needs\n`)
     t.equal(code, 2)
   }
 })

@@ -127,7 +127,7 @@ t.test('MLflow\'s own refusal is recognised at the start, and said once', async 
   for (let i = 0; i < 3; i++) t.match(await request(gateway.port, 'GET', '/', [HOST]), { status: 403, body: INVALID_HOST })
   const lines = await warnings(gateway)
   t.match(lines, [/^The MLflow server itself refuses the requests of this gateway: .* "127\.0\.0\.1:\d+", the name by which/])
-  t.match(lines, [/Take MLFLOW_SERVER_ALLOWED_HOSTS \(--allowed-hosts\) away from the MLflow server/])
+  t.match(lines, [/Remove MLFLOW_SERVER_ALLOWED_HOSTS \(--allowed-hosts\) from the MLflow server/])
   t.equal(lines.length, 1)
 })
 

@@ -159,7 +159,7 @@ t.test('an upstream that is down or hangs up is a 502 in words, and one that is 
 
   for (const target of ['http://127.0.0.1:1', `http://127.0.0.1:${hangsUp.port}`, 'http://nothing.invalid']) {
     const { port, lines } = await gateway(t, { upstream: target })
-    t.match(await refusal(fetch(`http://127.0.0.1:${port}/`)), { status: 502, code, message: /cannot be reached, or gives no answer that makes sense\. Is it running\?/ }, target)
+    t.match(await refusal(fetch(`http://127.0.0.1:${port}/`)), { status: 502, code, message: /cannot be reached, or its answer is broken\. Is it running\?/ }, target)
     t.match(lines.find(({ level }) => level === 40), { code: /ECONNREFUSED|UND_ERR_SOCKET|ENOTFOUND|EAI_AGAIN/ }, 'the log says why')
     t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 502, 'the gateway lives on')
   }

@@ -422,9 +422,9 @@ t.test('what fails in a hook that is added to it is not told as MLflow\'s failur
 t.test('a wrong setting is said before anything listens', async t => {
   const cases: Array<[options: Parameters<typeof createGateway>[0], message: RegExp]> = [
     [undefined, /^upstream \(MLFLOW_TRACKING_URI, --upstream\) is missing\. It is the URL/],
-    [{ upstream: '127.0.0.1:5000' }, /is no http or https URL.*Did you mean "http:\/\/127\.0\.0\.1:5000"\?$/],
+    [{ upstream: '127.0.0.1:5000' }, /is not an http or https URL.*Did you mean "http:\/\/127\.0\.0\.1:5000"\?$/],
     [{ upstream: 'localhost:5000/x' }, /Did you mean "http:\/\/localhost:5000\/x"\?$/],
-    [{ upstream: 'sqlite:///m.db' }, /is no http or https URL\. Allowed: .*path\.$/],
+    [{ upstream: 'sqlite:///m.db' }, /is not an http or https URL\. Allowed: .*path\.$/],
     [{ upstream: 'http://127.0.0.1:0' }, /"http:\/\/127\.0\.0\.1:0" has port 0, on which no server can be reached\./],
     [{ upstream: 'databricks' }, /Did you mean "http:\/\/databricks"\?$/],
     [{ upstream: 'http://user:pass@host:1/' }, /^upstream[^:]*: "http:\/\/\*\*\*@host:1" carries credentials.*Did you mean "http:\/\/host:1"\?$/],
@@ -433,26 +433,26 @@ t.test('a wrong setting is said before anything listens', async t => {
     [{ upstream: 'host:80/a/b' }, /Did you mean "http:\/\/host:80\/a\/b"\?$/],
     [{ upstream: 'http://host/a?b' }, /has a query or a fragment.*Did you mean "http:\/\/host\/a"\?$/],
     [{ upstream: 'http://host/#b' }, /has a query or a fragment/],
-    [{ upstream: 'http://a', staticPrefix: 'mlflow/' }, /^staticPrefix \(--static-prefix\): "mlflow\/" is no such path.*Did you mean "\/mlflow"\?$/],
-    [{ upstream: 'http://a', staticPrefix: '/' }, /"\/" is no such path\. Allowed: .*: \/mlflow\.$/],
-    [{ upstream: 'http://a', staticPrefix: '/a/%2' }, /is no such path\. Allowed: .*: \/mlflow\.$/],
-    [{ upstream: 'http://a', staticPrefix: '/a/%E9' }, /is no such path\. Allowed: .*: \/mlflow\.$/],
-    [{ upstream: 'http://a', staticPrefix: '/a/%2e%2E' }, /is no such path/],
-    [{ upstream: 'http://a', staticPrefix: '/a%2f./b' }, /is no such path/],
+    [{ upstream: 'http://a', staticPrefix: 'mlflow/' }, /^staticPrefix \(--static-prefix\): "mlflow\/" is not a valid path.*Did you mean "\/mlflow"\?$/],
+    [{ upstream: 'http://a', staticPrefix: '/' }, /"\/" is not a valid path\. Allowed: .*: \/mlflow\.$/],
+    [{ upstream: 'http://a', staticPrefix: '/a/%2' }, /is not a valid path\. Allowed: .*: \/mlflow\.$/],
+    [{ upstream: 'http://a', staticPrefix: '/a/%E9' }, /is not a valid path\. Allowed: .*: \/mlflow\.$/],
+    [{ upstream: 'http://a', staticPrefix: '/a/%2e%2E' }, /is not a valid path/],
+    [{ upstream: 'http://a', staticPrefix: '/a%2f./b' }, /is not a valid path/],
     [{ upstream: 'http://a', staticPrefix: 'a%40b' }, /Did you mean "\/a%40b"\?$/],
-    [{ upstream: 'http://a', staticPrefix: 'a b/' }, /is no such path\. Allowed: .*: \/mlflow\.$/],
+    [{ upstream: 'http://a', staticPrefix: 'a b/' }, /is not a valid path\. Allowed: .*: \/mlflow\.$/],
     [{ upstream: 'http://a', staticPrefix: '//mlflow//' }, /Did you mean "\/mlflow"\?$/],
-    [{ upstream: 'http://a', staticPrefix: '//' }, /"\/\/" is no such path\. Allowed: .*: \/mlflow\.$/],
+    [{ upstream: 'http://a', staticPrefix: '//' }, /"\/\/" is not a valid path\. Allowed: .*: \/mlflow\.$/],
     [{ upstream: 'http://a', staticPrefix: 'x/mlflow' }, /Did you mean "\/x\/mlflow"\?$/],
-    [{ upstream: 'http://a', staticPrefix: '/a/..' }, /is no such path/],
-    [{ upstream: 'http://a', staticPrefix: '/./a' }, /is no such path/],
-    [{ upstream: 'http://a', staticPrefix: '/a?b' }, /is no such path/],
-    [{ upstream: 'http://a', upstreamTimeout: 86_401 }, /86401 is no such number/],
-    [{ upstream: 'http://a', upstreamTimeout: -1 }, /^upstreamTimeout \(--upstream-timeout\): -1 is no such number\. Allowed: seconds/],
-    [{ upstream: 'http://a', upstreamTimeout: NaN }, /is no such number/],
-    [{ upstream: 'http://a', ...JSON.parse('{ "before": "x" }') }, /^before: "x" is no function\. Allowed: a function that takes the app/],
-    [{ upstream: 'http://a', ...JSON.parse('{ "fastify": "x" }') }, /^fastify: "x" is no object\. Allowed: an object/],
-    [{ upstream: 'http://a', ...JSON.parse('{ "fastify": null }') }, /^fastify: null is no object/],
+    [{ upstream: 'http://a', staticPrefix: '/a/..' }, /is not a valid path/],
+    [{ upstream: 'http://a', staticPrefix: '/./a' }, /is not a valid path/],
+    [{ upstream: 'http://a', staticPrefix: '/a?b' }, /is not a valid path/],
+    [{ upstream: 'http://a', upstreamTimeout: 86_401 }, /86401 is not a valid number/],
+    [{ upstream: 'http://a', upstreamTimeout: -1 }, /^upstreamTimeout \(--upstream-timeout\): -1 is not a valid number\. Allowed: seconds/],
+    [{ upstream: 'http://a', upstreamTimeout: NaN }, /is not a valid number/],
+    [{ upstream: 'http://a', ...JSON.parse('{ "before": "x" }') }, /^before: "x" is not a function\. Allowed: a function that takes the app/],
+    [{ upstream: 'http://a', ...JSON.parse('{ "fastify": "x" }') }, /^fastify: "x" is not an object\. Allowed: an object/],
+    [{ upstream: 'http://a', ...JSON.parse('{ "fastify": null }') }, /^fastify: null is not an object/],
     [{ upstream: 'http://a', ...JSON.parse('{ "tls": null }') }, /^tls \(--cert, --key\): \[\] has no cert or no key\./],
     [{ upstream: 'http://a', ...JSON.parse('{ "tls": "x" }') }, /has no cert or no key/],
     [{ upstream: 'http://a', tls: {} }, /^tls \(--cert, --key\): \[\] has no cert or no key\. Allowed: an object with cert and key in PEM\.$/],
@@ -466,7 +466,7 @@ t.test('a wrong setting is said before anything listens', async t => {
   const app = createGateway({ upstream: 'http://a', allowedHosts: 'https://x' })
   await t.rejects(Promise.resolve(app.ready()), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION' })
   await t.rejects(loadOptional('leftpad', async () => { throw Object.assign(new Error('missing'), { code: 'ERR_MODULE_NOT_FOUND' }) }), {
-    code: 'FST_MLFLOW_SECURITY_MISSING_DEPENDENCY', message: 'The gateway needs leftpad, which is not installed: npm install leftpad (all that it needs: npm install --include=optional)'
+    code: 'FST_MLFLOW_SECURITY_MISSING_DEPENDENCY', message: 'The gateway needs leftpad, which is not installed. Run npm install leftpad, or npm install --include=optional for everything that the gateway needs'
   })
   for (const broken of [new Error('broken'), Object.assign(new Error('broken'), { code: 'EACCES' })]) {
     await t.rejects(loadOptional('broken', async () => { throw broken }), { message: /^broken$/ })

@@ -119,7 +119,7 @@ t.test('an unknown option of the gateway says which one was meant', async t => {
     ['upstreamTimeOut', /^Unknown option "upstreamTimeOut"\. Did you mean "upstreamTimeout"\? Allowed: upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths, before, fastify, tls, allowedHosts, /],
     ['staticprefix', /Did you mean "staticPrefix"/], ['callbackpaths', /Did you mean "callbackPaths"/], ['upstreams', /Did you mean "upstream"/],
     ['allowedHost', /Did you mean "allowedHosts"/], ['nonsense', /^Unknown option "nonsense"\. Allowed: upstream, /],
-    ['trustProxy', /^Unknown option "trustProxy"\. It is one of the Fastify app: createGateway\(\{ fastify: \{ trustProxy: … \} \}\)/],
+    ['trustProxy', /^Unknown option "trustProxy"\. It is an option of the Fastify app\. Write createGateway\(\{ fastify: \{ trustProxy: … \} \}\)/],
     ['logger', /createGateway\(\{ fastify: \{ logger: … \} \}\)/]
   ] as const) {
     const options = { upstream: 'http://127.0.0.1:1', [name]: true }

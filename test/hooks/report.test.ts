@@ -116,7 +116,7 @@ t.test('what is said at start', async t => {
     [{ xFrameOptions: 'NONE', frameAncestors: 'https://a.com' }, []],
     [{ corsAllowedOrigins: 'file://' }, [/"file:\/\/": any local file/]],
     [{ reportOnly: true }, [/^reportOnly is on/]],
-    [{ healthRoutes: '/health,/version,/*' }, [/^healthRoutes has "\/\*": whatever that route answers, it answers to every Host$/]],
+    [{ healthRoutes: '/health,/version,/*' }, [/^healthRoutes has "\/\*": everything that this route serves is served for every Host$/]],
     [{ disableSecurityMiddleware: true, allowedHosts: '*', reportOnly: true }, [/^Security is disabled by disableSecurityMiddleware \(MLFLOW_SERVER_DISABLE/]]
   ]
   for (const [options, expected] of cases) {

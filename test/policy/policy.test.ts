@@ -93,11 +93,11 @@ t.test('refused Hosts: code, value, what would allow it, in words', async t => {
     ['two lines', { ...GET({ host: 'localhost' }), rawHeaders: ['Host', 'localhost', 'hOST', 'evil.com'] }, malformed,
       'Host "localhost", but the request has two Host headers. No entry allows it.'],
     ['a thousand headers, of which Node drops the rest', { ...GET({ host: 'localhost' }), rawHeaders: Array(2000).fill('a') }, malformed,
-      'Host "localhost", but the request has a thousand headers or more, of which Node may have dropped some. No entry allows it.'],
+      'Host "localhost", but the request has a thousand headers or more, and Node may have dropped some. No entry allows it.'],
     ['as many headers as the server reads', { ...GET({ host: 'localhost' }), rawHeaders: Array(20).fill('a'), socket: { server: { maxHeadersCount: 10 } } }, malformed,
-      'Host "localhost", but the request has 10 headers or more, of which Node may have dropped some: raise maxHeadersCount of the server. No entry allows it.'],
+      'Host "localhost", but the request has 10 headers or more, and Node may have dropped some: raise the server\'s maxHeadersCount. No entry allows it.'],
     ['a thousand headers, whatever the server reads', { ...GET({ host: 'localhost' }), rawHeaders: Array(2000).fill('a'), socket: { server: { maxHeadersCount: 0 } } },
-      malformed, 'Host "localhost", but the request has a thousand headers or more, of which Node may have dropped some. No entry allows it.'],
+      malformed, 'Host "localhost", but the request has a thousand headers or more, and Node may have dropped some. No entry allows it.'],
     ['two lines, the same', { ...GET({ host: 'localhost' }), rawHeaders: ['host', 'localhost', 'host', 'localhost'] }, malformed,
       'Host "localhost", but the request has two Host headers. No entry allows it.'],
     ['HTTP/2', GET({ ':authority': 'localhost', host: 'evil.com' }), malformed, 'Host "localhost", but the Host header and :authority differ. No entry allows it.'],
@@ -173,8 +173,8 @@ t.test('refused Origins: code, value, what would allow it, in words', async t =>
     ['null, unproven', POST({ host, origin: 'null' }), undefined, /"Referrer-Policy: same-origin".*"no-referrer"/],
     ['null of a sandboxed frame', POST({ host, origin: 'null', 'sec-fetch-site': 'cross-site' }), undefined, /sandboxed frame.*config\.mlflowSecurity\.origin to false/],
     ['null on a rebindable name', POST({ host: 'a.b', origin: 'null', 'sec-fetch-site': 'same-origin' }), undefined,
-      /own page, says the browser.* name it in allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS\), not by "\*"/, { allowedHosts: '*' }],
-    ['null of a neighbour', POST({ host, origin: 'null', 'sec-fetch-site': 'same-site' }), undefined, /"Referrer-Policy: strict-origin" in place of "no-referrer"/],
+      /own page according to the browser.* name it in allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS\), not by "\*"/, { allowedHosts: '*' }],
+    ['null of a neighbour', POST({ host, origin: 'null', 'sec-fetch-site': 'same-site' }), undefined, /"Referrer-Policy: strict-origin" instead of "no-referrer"/],
     ['null of a sandboxed frame: its own fix', POST({ host, origin: 'null', 'sec-fetch-site': 'cross-site' }), undefined, /sandbox="allow-same-origin"/],
     ['an http page of an https site, as the browser says', POST({ host: '10.0.0.1', origin: 'http://10.0.0.1', 'sec-fetch-site': 'cross-site' }), 'http://10.0.0.1', /open it by https/],
     ['a neighbour whose port a proxy has dropped', POST({ host: '10.0.0.1', origin: 'https://10.0.0.1', 'sec-fetch-site': 'same-site' }), 'https://10.0.0.1',
@@ -182,7 +182,7 @@ t.test('refused Origins: code, value, what would allow it, in words', async t =>
     ['an own name, two values of Sec-Fetch-Site', POST({ host: '10.0.0.1', origin: 'http://10.0.0.1', 'sec-fetch-site': 'same-origin, same-origin' }), 'http://10.0.0.1', /another page/],
     ['an own name, a value that nobody knows', POST({ host: '10.0.0.1', origin: 'http://10.0.0.1', 'sec-fetch-site': 'Same-Origin' }), 'http://10.0.0.1', /another page/],
     ['* with a Cookie, a foreign page', POST({ host, origin: 'https://evil.com', cookie: 'a=b' }), 'https://evil.com',
-      /The request has a Cookie, and "\*" in corsAllowedOrigins \(MLFLOW_\w+\) never goes with credentials: name the origin beside it\./,
+      /The request has a Cookie, but "\*" in corsAllowedOrigins \(MLFLOW_\w+\) never allows credentials: name the origin beside it\./,
       { corsAllowedOrigins: '*' }],
     ['* with a Cookie, no Origin', POST({ host, 'sec-fetch-site': 'cross-site', cookie: 'a=b' }), undefined, /The request has a Cookie/, { corsAllowedOrigins: '*' }],
     ['* with a Cookie, a malformed Origin', POST({ host, origin: 'x y', cookie: 'a=b' }), undefined, /is not of the form .*The request has a Cookie/, { corsAllowedOrigins: '*' }],
@@ -190,8 +190,8 @@ t.test('refused Origins: code, value, what would allow it, in words', async t =>
     ['two Origins', POST({ host, origin: 'http://localhost:3000, https://evil.com' }), undefined, /is not of the form scheme:\/\/host\[:port\]/],
     ['an empty Origin', POST({ host, origin: '' }), undefined, /Origin "" is not of the form/],
     ['a malformed Origin that says same-origin', POST({ host, origin: 'http://localhost:5000/', 'sec-fetch-site': 'same-origin' }), undefined, /is not of the form/],
-    ['cross-site without an Origin', POST({ host, 'sec-fetch-site': 'cross-site' }), undefined, /"cross-site" without an Origin.*config\.mlflowSecurity\.origin to false/],
-    ['same-site without an Origin', POST({ host, 'sec-fetch-site': 'same-site' }), undefined, /Sec-Fetch-Site "same-site" without an Origin/],
+    ['cross-site without an Origin', POST({ host, 'sec-fetch-site': 'cross-site' }), undefined, /"cross-site" but without an Origin.*config\.mlflowSecurity\.origin to false/],
+    ['same-site without an Origin', POST({ host, 'sec-fetch-site': 'same-site' }), undefined, /Sec-Fetch-Site "same-site" but without an Origin/],
     ['two values of Sec-Fetch-Site', POST({ host, 'sec-fetch-site': 'same-origin, cross-site' }), undefined, /Sec-Fetch-Site "same-origin, cross-site"/]
   ]
   for (const [name, request, entry, message, options] of cases) {
@@ -206,9 +206,9 @@ t.test('a page on a host that a tunnel or proxy has replaced is told of allowedH
     check: 'origin',
     setting: 'allowedHosts',
     entry: 'x.ngrok.app',
-    message: 'Cross-origin request blocked: Origin "https://x.ngrok.app" is the server\'s own page, says the browser (Sec-Fetch-Site "same-origin"), but a tunnel or a ' +
-      'proxy has put another Host in place of its name, and that name is not allowed. Add "x.ngrok.app" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS). To keep the ' +
-      'default list as well: "@default,x.ngrok.app". A page that is not the server\'s own belongs in corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) instead.'
+    message: 'Cross-origin request blocked: Origin "https://x.ngrok.app" is the server\'s own page according to the browser (Sec-Fetch-Site "same-origin"), but a tunnel or a ' +
+      'proxy has replaced the Host, and the name in the Origin is not allowed. Add "x.ngrok.app" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS). To keep the ' +
+      'default list as well: "@default,x.ngrok.app". If the page is not the server\'s own, use corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS) instead.'
   })
 })
 
@@ -216,7 +216,7 @@ t.test('where the request is known to have come by https, an http page is not it
   const { inspect } = policy({ allowedHosts: 'a.b', corsAllowedOrigins: 'https://other' })
   const page = (scheme: string, site?: string): RequestHead => POST({ host: 'a.b', origin: `${scheme}://a.b`, ...(site === undefined ? {} : { 'sec-fetch-site': site }) })
   for (const protocol of ['https', 'wss', 'HTTPS']) {
-    t.match(inspect(page('http'), known('a.b', protocol)), { allowed: false, message: /is an http page, and the server is on https.*open it by https/ }, protocol)
+    t.match(inspect(page('http'), known('a.b', protocol)), { allowed: false, message: /is an http page, but the server is on https.*open it by https/ }, protocol)
     t.match(inspect(page('https'), known('a.b', protocol)), { rule: 'own-page' }, protocol)
     t.match(inspect(page('http', 'same-origin'), known('a.b', protocol)), { rule: 'own-page' }, 'a proxy speaks https to us, and the browser knows better')
   }
@@ -245,7 +245,7 @@ t.test('an exempt route skips its check and no other', async t => {
   t.match(inspect(POST(evil), undefined, { host: false }), {
     check: 'origin',
     message: 'Cross-origin request blocked: Origin "http://evil.com" is on a Host that is not allowed itself. If it is the server\'s own page: ' +
-      'Add "evil.com" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS). To keep the default list as well: "@default,evil.com". Another page needs an entry. ' +
+      'Add "evil.com" to allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS). To keep the default list as well: "@default,evil.com". Any other page needs an entry. ' +
       'Add "http://evil.com" to corsAllowedOrigins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). To keep the default list as well: "@default,http://evil.com".'
   })
   t.match(inspect(POST({ host: 'evil.com' }), undefined, { host: false }), { rule: 'no-origin' })

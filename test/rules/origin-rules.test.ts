@@ -54,7 +54,7 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['127.0.0.1:3000', /has no scheme/, 'http://127.0.0.1:3000'],
     ['not-localhost.company.com', /has no scheme/, 'https://not-localhost.company.com'],
     ['app.company.com//ui', /has no scheme/, ''],
-    ['@default2', /no list that has a name/, '@default'],
+    ['@default2', /not the name of a list/, '@default'],
     ['https://app.company.com/', /path or a trailing slash/, 'https://app.company.com'],
     ['https://app.company.com/ui', /path or a trailing slash/, 'https://app.company.com'],
     ['https://app.company.com?x', /path or a trailing slash/, 'https://app.company.com'],
@@ -66,11 +66,11 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ['localhost:*\n  https://b.com', /white space; entries are separated by commas/, 'localhost:*,https://b.com'],
     ['https://', /has no host/],
     ['http://::1', /IPv6 address without brackets/, 'http://[::1]'],
-    ['http://127.1', /no valid IPv4/],
+    ['http://127.1', /not a valid IPv4/],
     ['*://app.company.com', /has no scheme/, 'https://app.company.com'],
     ['http*://app.company.com', /has no scheme/, 'https://app.company.com'],
-    ['wss://app.company.com', /is of a socket/, 'https://app.company.com'],
-    ['ws://app.company.com:3000', /is of a socket/, 'http://app.company.com:3000'],
+    ['wss://app.company.com', /has the scheme of a WebSocket/, 'https://app.company.com'],
+    ['ws://app.company.com:3000', /has the scheme of a WebSocket/, 'http://app.company.com:3000'],
     ['https:app.com', /has no scheme/, ''],
     ['localhost:', /has no scheme/, ''],
     ['app.company.com:8443', /has no scheme/, 'https://app.company.com:8443'],
@@ -83,17 +83,17 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     ["'localhost:*'", /has quotes or brackets/, 'localhost:*'],
     ['https://[app.company.com]', /has quotes or brackets/, 'https://app.company.com'],
     ['https://*/x', /path or a trailing slash/, ''],
-    ['all', /is a word that other tools have for everything/, '*'],
-    ['True', /is a word that other tools have for everything/, '*'],
+    ['all', /is a word that other tools use for everything/, '*'],
+    ['True', /is a word that other tools use for everything/, '*'],
     ['https://a.com;https://b.com', /has ";" or "\|"/, 'https://a.com,https://b.com'],
     ['https://a.com | https://b.com', /has ";" or "\|"/, 'https://a.com,https://b.com'],
-    ['file://host', /names a host, and pages of local files have none/, ''],
+    ['file://host', /names a host, but pages of local files have none/, ''],
     [`${'a'.repeat(65)}://x`, /has a scheme of more than 64 characters/, ''],
-    ['http://127.0.0.0/8', /is a range/, 'http://127.*'],
-    ['http://192.168.4.0/24', /is a range/, 'http://192.168.4.*'],
-    ['http://192.168.4.0/22', /is a range/, ''],
-    ['http://10.0.0.0/0', /is a range/, ''],
-    ['http://10.0.0.10/24', /is a range/, 'http://10.0.0.*'],
+    ['http://127.0.0.0/8', /is an address range/, 'http://127.*'],
+    ['http://192.168.4.0/24', /is an address range/, 'http://192.168.4.*'],
+    ['http://192.168.4.0/22', /is an address range/, ''],
+    ['http://10.0.0.0/0', /is an address range/, ''],
+    ['http://10.0.0.10/24', /is an address range/, 'http://10.0.0.*'],
     ['http://x10.0.0.0/8', /path or a trailing slash/, ''],
     ['http://127.0.0.1/1/2', /path or a trailing slash/, 'http://127.0.0.1'],
     ['Null', /has no scheme/, '']
@@ -130,12 +130,12 @@ t.test('frameAncestors becomes a directive of the Content-Security-Policy', asyn
   ]
   for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries).directive, directive, entries.join())
   t.strictSame(compileFrameAncestors([]), { directive: undefined, wildcards: [] })
-  t.throws(() => codedErrors(() => compileFrameAncestors(['https://a_b.com'])), { message: /Content-Security-Policy, whose host names have no "_"/ })
+  t.throws(() => codedErrors(() => compileFrameAncestors(['https://a_b.com'])), { message: /Content-Security-Policy: host names there have no "_"/ })
   for (const entry of ['@default', "'none'", 'self', 'null', 'http://10.0.0.0/8']) {
     t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { message: /^frameAncestors \(--frame-ancestors\): (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
   }
   for (const entry of ['https://nb-*.company.com', 'http://192.168.*', 'http://[::1]']) {
-    t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { message: /Content-Security-Policy: "\*" .*ranges nor IPv6/ }, `${entry}: why`)
+    t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { message: /Content-Security-Policy: there "\*" .*ranges nor IPv6/ }, `${entry}: why`)
   }
   for (const entry of ['notebook.company.com', 'https://nb-*.company.com', 'http://192.168.*', 'http://[::1]', '*', "'none'", 'https://a; script-src *', 'https://a b', 'wss://a.com']) {
     t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors \(--frame-ancestors\): "/ }, entry)

@@ -124,8 +124,8 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
     [{ reportOnly: ' ' }, /^reportOnly \(--report-only\): " " is empty/],
     [{ corsAllowedOrigins: [] }, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS, .*: \[\] is an empty list/],
     [{ reportOnly: 1 }, /^reportOnly \(--report-only\): 1 has the wrong type/],
-    [{ healthRoutes: 'health' }, /^healthRoutes \(--health-routes\): "health" is no route URL.*Did you mean "\/health"\?$/],
-    ...['*', '@default', 'http://a/health'].map((healthRoutes): [Record<string, unknown>, RegExp] => [{ healthRoutes }, /^healthRoutes .*is no route URL.*with commas\.$/]),
+    [{ healthRoutes: 'health' }, /^healthRoutes \(--health-routes\): "health" is not a route URL.*Did you mean "\/health"\?$/],
+    ...['*', '@default', 'http://a/health'].map((healthRoutes): [Record<string, unknown>, RegExp] => [{ healthRoutes }, /^healthRoutes .*is not a route URL.*with commas\.$/]),
     [{ frameAncestors: ' ' }, /^frameAncestors \(--frame-ancestors\): " " is an empty list/],
     [{ cors: true }, /^cors: true is a flag without a value/],
     [{ cors: { origin: '*' } }, /^cors: \{"origin":"\*"\} .*Allowed: an object with the @fastify\/cors options methods/],
@@ -153,7 +153,7 @@ t.test('an unknown option stops the start', async t => {
   ]
   for (const [name, meant] of cases) {
     const fix = meant === undefined ? '' : ` Did you mean "${meant}"\\?`
-    const allowed = 'Allowed: allowedHosts, .*, cors, and .* MLFLOW_SERVER_ALLOWED_HOSTS, .*capitals.* left alone'
+    const allowed = 'Allowed: allowedHosts, .*, cors, and .* MLFLOW_SERVER_ALLOWED_HOSTS, .*capitals are left alone'
     const message = new RegExp(`^Unknown option "${name}"\\.${fix} ${allowed}`)
     t.throws(() => resolveSettings(untyped({ [name]: 'a' }), {}), { code: 'FST_MLFLOW_SECURITY_UNKNOWN_OPTION', message }, name)
   }
