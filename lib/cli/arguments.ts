@@ -33,11 +33,11 @@ interface Token { readonly name: string, readonly rawName: string, readonly valu
 function checkFlag ({ name, rawName, value }: Token, flags: Flags, seen: Set<string>): void {
   const flag = Object.hasOwn(flags, name) ? flags[name] : undefined
   if (flag === undefined) throw new UsageError(`Unknown flag ${rawName}. ${suggest(name, flags)}${SEE_HELP}`)
-  if (flag.type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value, and ${quote(value)} is one. ${SEE_HELP}`)
+  if (flag.type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value, but has ${quote(value)}. ${SEE_HELP}`)
   if (flag.type === 'string' && (value === undefined || value.startsWith('-'))) {
     throw new UsageError(`${rawName} needs a value: ${rawName} ${flag.value}. ${SEE_HELP}`)
   }
-  if (flag.multiple !== true && seen.has(name)) throw new UsageError(`${rawName} is given twice, and takes one value. ${SEE_HELP}`)
+  if (flag.multiple !== true && seen.has(name)) throw new UsageError(`${rawName} is given twice, but takes one value. ${SEE_HELP}`)
 }
 
 function suggest (name: string, flags: Flags): string {

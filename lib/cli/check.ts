@@ -116,7 +116,7 @@ function findMethod (written: string): Method {
 
 function refuseStrangePath (path: string): void {
   if (!path.startsWith('/')) throw new UsageError(`--path: ${quote(path)} does not begin with a slash.`)
-  if (/[^\x21-\x7e]/.test(path)) throw new UsageError(`--path: ${quote(path)} has characters that a request line does not carry: escape them (%20).`)
+  if (/[^\x21-\x7e]/.test(path)) throw new UsageError(`--path: ${quote(path)} has characters that a request line cannot have: escape them (%20).`)
   if (/%(?![0-9a-f]{2})/i.test(path.replace(/\?.*$/s, ''))) throw new UsageError(`--path: ${quote(path)} has a "%" that escapes nothing: write %25.`)
   if (isAmbiguous(path)) throw new UsageError(`--path: ${quote(path)}: ${new AmbiguousPathError().message}`)
 }
@@ -149,7 +149,7 @@ export function inWords (answer: Answer): string {
         'Allowed',
         `Rule: ${explanation}`,
         hostEntry && `Host: matches ${quote(hostEntry)} in allowedHosts`,
-        anyHost && 'Path: a health route, which answers whatever the Host'
+        anyHost && 'Path: a health route, which answers for every Host'
       ]
     : [
         `Refused: ${answer.statusCode} ${answer.code}`,

@@ -46,7 +46,7 @@ export const gatewayFlags = {
     type: 'string',
     multiple: true,
     value: 'PATHS',
-    help: 'Where an identity provider\'s page may post a login form to, from its own site: /callback',
+    help: 'Paths to which an identity provider\'s page may post a login form from its own site: /callback',
     byDefault: 'none'
   },
   'trust-proxy': {
@@ -57,7 +57,7 @@ export const gatewayFlags = {
   },
   cert: { type: 'string', value: 'FILE', help: 'A certificate in PEM: the gateway then speaks https' },
   key: { type: 'string', value: 'FILE', help: 'The key of the certificate, in PEM' },
-  'upstream-ca': { type: 'string', value: 'FILE', help: 'Certificates in PEM to trust where the upstream is https' },
+  'upstream-ca': { type: 'string', value: 'FILE', help: 'Certificates in PEM to trust if the upstream is https' },
   'upstream-timeout': {
     type: 'string', value: 'SECONDS', help: 'Seconds to the first byte of an answer. Bodies have no limit.', byDefault: 'no limit'
   },
@@ -67,17 +67,17 @@ export const gatewayFlags = {
     help: 'How long an idle connection is kept. A load balancer in front must give up sooner.',
     byDefault: '72'
   },
-  'max-header-size': { type: 'string', value: 'BYTES', help: 'The most that the headers of a request may have', byDefault: '16384' },
+  'max-header-size': { type: 'string', value: 'BYTES', help: 'The most bytes that the headers of a request may have', byDefault: '16384' },
   'drain-delay': {
     type: 'string',
     value: 'SECONDS',
-    help: 'On SIGTERM, how long the health paths answer 503 while everything else is served, so that a balancer looks elsewhere',
+    help: 'On SIGTERM, how long the health paths answer 503 while everything else is served, so that a balancer sends requests elsewhere',
     byDefault: '0'
   },
   'shutdown-timeout': {
     type: 'string', value: 'SECONDS', help: 'After that, how long running requests may take before they are cut off', byDefault: '20'
   },
-  metrics: { type: 'string', value: '[ADDRESS:]PORT', help: 'Serve figures for Prometheus there, at /metrics', byDefault: 'off' },
+  metrics: { type: 'string', value: '[ADDRESS:]PORT', help: 'Serve metrics for Prometheus at this address, as /metrics', byDefault: 'off' },
   'log-level': { type: 'string', value: 'LEVEL', help: 'trace, debug, info, warn, error, fatal or silent', byDefault: 'info' }
 } as const satisfies Flags
 
@@ -88,16 +88,16 @@ export const requestFlags = {
   method: { type: 'string', value: 'METHOD', help: 'Its method', byDefault: 'GET' },
   'sec-fetch-site': { type: 'string', value: 'VALUE', help: 'Its Sec-Fetch-Site header' },
   cookie: { type: 'boolean', help: 'It has a Cookie' },
-  https: { type: 'boolean', help: 'It has come by https, as it does with --cert' },
+  https: { type: 'boolean', help: 'It came by https, as with --cert' },
   path: { type: 'string', value: 'PATH', help: 'Its path', byDefault: '/' },
   json: { type: 'boolean', help: 'Print the verdict as JSON' }
 } as const satisfies Flags
 
 /** The server that `audit` asks, and how. */
 export const targetFlags = {
-  connect: { type: 'string', value: 'ADDRESS[:PORT]', help: 'Connect there, and ask for what the URL says' },
+  connect: { type: 'string', value: 'ADDRESS[:PORT]', help: 'Connect to this address, and send the requests for the URL there' },
   header: {
-    type: 'string', multiple: true, value: "'NAME: VALUE'", help: "A header to send along, a login for instance: 'Authorization: Bearer …'"
+    type: 'string', multiple: true, value: "'NAME: VALUE'", help: "A header to send along, for example a login: 'Authorization: Bearer …'"
   },
   json: { type: 'boolean', help: 'Print the report as JSON' }
 } as const satisfies Flags

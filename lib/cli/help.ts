@@ -12,9 +12,9 @@ export function help (): string {
        fastify-mlflow-security audit URL [settings] [--connect ADDRESS[:PORT]] [--json]
        fastify-mlflow-security authorize --dialect ENGINE [flags]
 
-Protects an MLflow server against DNS rebinding, cross-origin requests and clickjacking: a gateway
-that passes on what the settings allow. A flag comes before the environment variable, and that
-before the default. Lists take commas, or the flag again.
+Protects an MLflow server against DNS rebinding, cross-origin requests and clickjacking. It is a
+gateway that passes on what the settings allow. A flag overrides its environment variable, which
+overrides the default. Separate the entries of a list with commas, or repeat the flag.
 
 The settings of MLflow, by their documented names:
 
@@ -27,8 +27,8 @@ ${describe(gatewayFlags)}
 ${describe(aboutFlags)}
 
 -- COMMAND: starts the MLflow server as well, on a free port of this machine, and ends it with the
-gateway. mlflow server and mlflow ui get their --host and --port appended. Any other command says
-by {port} where the port goes: -- python -m mlflow server --host 127.0.0.1 --port {port}
+gateway. The gateway appends --host and --port to mlflow server and mlflow ui. In any other command,
+write {port} in place of the port: -- python -m mlflow server --host 127.0.0.1 --port {port}
 
 check: would this request pass? Prints the verdict, the rule and the fix, and exits with 0
 (allowed), 1 (refused) or 2 (wrong flags).
@@ -37,12 +37,12 @@ ${describe(requestFlags)}
 
 audit URL: would an attack get through? Replays harmless attacks against a running server, says
 what got through and which setting closes it, and exits with 0 (no gap), 1 (gaps) or 2 (nothing
-there, inconclusive, or wrong flags). The settings say what is meant to be allowed.
+there, inconclusive, or wrong flags). Give the settings that the server should have.
 
 ${describe(targetFlags)}
 
-authorize: the same decisions for nginx, Caddy, Traefik, Envoy or HAProxy, which ask before each
-request and carry it themselves (docs/engines.md). Beside the settings of MLflow:
+authorize: makes the same decisions for nginx, Caddy, Traefik, Envoy or HAProxy. They ask before
+each request, and carry the traffic themselves (docs/engines.md). Besides the settings of MLflow:
 
 ${describe(authorizeFlags)}
 

@@ -17,7 +17,7 @@ export function refuseLoop (upstream: string, { host, port }: ListenAddress): vo
   const names = ['localhost', '0.0.0.0', '::', host, machine(), ...ownAddresses().map(({ address }) => address)]
   const name = hostname.replace(/^\[|\]$|\.$/g, '')
   if (names.some(own => own.toLowerCase() === name) || isLoopback(name) || name.endsWith('.localhost')) {
-    throw new UsageError(`--upstream (MLFLOW_TRACKING_URI): ${upstream} is where this gateway itself is to listen. ` +
+    throw new UsageError(`--upstream (MLFLOW_TRACKING_URI): ${upstream} is the address where this gateway itself is to listen. ` +
       'Start the MLflow server on another port, and name that one, or choose another --port.')
   }
 }

@@ -8,7 +8,7 @@ import { routePattern } from '../gateway/pattern.js'
 import { quote } from '../grammar/quote.js'
 import { splitList } from '../settings/list.js'
 import { optionNames, settingOf } from '../settings/table.js'
-import { ignoredVariables } from './ignored.js'
+import { ignoredVariables } from './ignored-variables.js'
 import { readCertificate, readPem, verifyPem } from './certificates.js'
 import type { CertificateFiles } from './certificates.js'
 

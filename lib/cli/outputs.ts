@@ -15,7 +15,7 @@ export async function openOutputs (): Promise<Outputs & { format (line: string):
   const pretty = process.stdout.isTTY ? await loadPretty() : undefined
   const format = (line: string): void => log.write(pretty === undefined ? line : pretty(line))
   const log = createOutput(process.stdout, lost => format(`${JSON.stringify({
-    level: 40, time: Date.now(), pid: process.pid, dropped: lost, msg: `${lost} lines of the log could not be written, and are lost`
+    level: 40, time: Date.now(), pid: process.pid, dropped: lost, msg: `${lost} lines of the log could not be written and are lost`
   })}\n`))
   return { log, errors: createOutput(process.stderr), format }
 }

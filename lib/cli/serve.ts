@@ -17,7 +17,7 @@ import { announceReach } from './reach.js'
 import { addRequestLog } from './request-log.js'
 
 /** What the log says when the gateway stops listening. */
-export const LAST_REQUESTS = 'running requests may finish, and no new connection is taken'
+export const LAST_REQUESTS = 'running requests may finish, and no new connection is accepted'
 
 /** A gateway that listens, with the server of its figures where one is wanted. */
 export interface Running {
@@ -69,7 +69,7 @@ async function serveFigures (gateway: FastifyInstance, address: ListenAddress, d
   await gateway.ready()
   const figures = createMetricsServer(registry, gateway.mlflowSecurity.settings)
   await listenAt(figures, address, { host: '--metrics', port: '--metrics' }, text => text)
-  gateway.log.info(`Figures for Prometheus: ${figures.listeningOrigin}/metrics`)
+  gateway.log.info(`Metrics for Prometheus: ${figures.listeningOrigin}/metrics`)
   return figures
 }
 

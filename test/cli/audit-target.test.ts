@@ -30,15 +30,15 @@ t.test('a server that refuses its own name: that is the finding, and nothing els
   t.equal(report.requests, 6)
   t.match(
     report.findings[0]?.fix,
-    /If the gateway stands in front, .* take MLFLOW_SERVER_ALLOWED_HOSTS away from MLflow, or add the host and port of --upstream there\.$/
+    /If the gateway is in front, .* remove MLFLOW_SERVER_ALLOWED_HOSTS from MLflow, or add the host and port of --upstream to it\.$/
   )
 })
 
 t.test('a login wall is inconclusive, unless the login is given', async t => {
   const walls: Array<[status: number, headers: Record<string, string>, advice: RegExp]> = [
-    [401, { 'www-authenticate': 'Basic' }, /gets 401, "Who are you\?"\. If that is a login, give it: --header 'Authorization: …'/],
-    [403, {}, /If that is a login/],
-    [302, { location: 'https://login.company.com/' }, /gets 302, to "https:\/\/login\.company\.com\/"\. If MLflow is there, or a login/],
+    [401, { 'www-authenticate': 'Basic' }, /gets 401, "Who are you\?"\. If the server wants a login, send it: --header 'Authorization: …'/],
+    [403, {}, /If the server wants a login/],
+    [302, { location: 'https://login.company.com/' }, /gets 302, to "https:\/\/login\.company\.com\/"\. If that URL is MLflow or a login page/],
     [404, {}, /Is MLflow below another path\?/],
     [429, {}, /a rate limit/],
     [503, {}, /gets 503/],
@@ -56,7 +56,7 @@ t.test('a login wall is inconclusive, unless the login is given', async t => {
     t.match(report.findings[0]?.evidence, advice)
     t.equal((await findings(url, '--header', 'Authorization: Bearer x')).exitCode, 0, `${status}, with the login`)
     const words = await run(url)
-    t.match(words.out, /No result: the audit needs an answer where it says "inconclusive" above\.\n$/)
+    t.match(words.out, /No result: the audit needs an answer to the cases marked "inconclusive" above\.\n$/)
     t.match(words.out, /^inconclusive {4}A foreign Host is refused: as above$/m)
   }
 })
@@ -73,7 +73,7 @@ t.test('a rate limit or a ban on the way is inconclusive, and what got through g
   const banned = await startAudited(t, [], { wrap: (n, inner) => n > 15 ? ({ socket }) => { socket.destroy() } : inner })
   const ban = await findings(banned.url)
   t.strictSame([heldAttacks(ban), ids(ban, 'gap'), ban.exitCode], [[], [], 2])
-  t.match(ban.findings.find(({ id }) => id === 'foreign-host')?.evidence, /403; but plain requests are answered otherwise at the end than at the beginning: a rate limit, a ban, or a restart\? If it was a restart, try again$/)
+  t.match(ban.findings.find(({ id }) => id === 'foreign-host')?.evidence, /403; but plain requests get other answers at the end than at the beginning\. Was it a rate limit, a ban or a restart\? After a restart, try again$/)
 
   const late = await startAudited(t, [], { wrap: (n, inner) => n > 3 ? (_request, response) => { response.writeHead(403).end() } : inner })
   const refused = await findings(late.url)
@@ -185,7 +185,7 @@ t.test('nothing there is one line and exit code 2', async t => {
   await new Promise(resolve => server.close(resolve))
   await t.rejects(run(`http://127.0.0.1:${dead}`), {
     code: 'FST_MLFLOW_SECURITY_UNREACHABLE',
-    message: `audit: http://127.0.0.1:${dead} cannot be asked at 127.0.0.1:${dead}: connect ECONNREFUSED 127.0.0.1:${dead}. Is the server running there?`
+    message: `audit: http://127.0.0.1:${dead} cannot be audited at 127.0.0.1:${dead}: connect ECONNREFUSED 127.0.0.1:${dead}. Is the server running there?`
   })
   await t.rejects(run('http://mlflow.company.com', '--connect', `[::1]:${dead}`), { message: new RegExp(`at \\[::1\\]:${dead}: `) })
   const plain = await startAudited(t)
@@ -202,7 +202,7 @@ t.test('wrong flags and URLs are one line', async t => {
   const url = 'http://127.0.0.1:1'
   const cases: Array<[args: string[], message: RegExp]> = [
     [[], /^audit needs a URL: audit http:\/\/mlflow\.lan:5000\. See --help\.$/],
-    [[url, 'http://b'], /^audit takes one URL, and "http:\/\/b" is another one\./],
+    [[url, 'http://b'], /^audit takes one URL, but "http:\/\/b" is a second one\./],
     [['mlflow.lan:5000'], /^audit: "mlflow\.lan:5000" is not an http or https URL\. Did you mean http:\/\/mlflow\.lan:5000\?$/],
     [['ftp://mlflow.lan'], /is not an http or https URL\. Write it as http:\/\/mlflow\.lan:5000\./],
     [['http://'], /is not an http or https URL/],
@@ -273,7 +273,7 @@ t.test('https and HTTP/2: a certificate of its own is a note, a foreign Host too
   const open = await startSecure(t, ['any-host'])
   const rebound = await findings(open.url)
   t.strictSame([ids(rebound, 'gap'), ids(rebound, 'note'), rebound.exitCode], [[], ['foreign-host', 'authority-http2'], 0])
-  t.match(rebound.findings.find(({ id }) => id === 'foreign-host')?.evidence, /By https this is no gap/)
+  t.match(rebound.findings.find(({ id }) => id === 'foreign-host')?.evidence, /By https this is not a gap/)
 
   const foreign = await findings((await startSecure(t, ['http2-origin'])).url)
   t.strictSame(ids(foreign, 'gap'), ['foreign-http2'])
@@ -330,10 +330,10 @@ t.test('a login goes to nobody whose certificate is not trusted', async t => {
   t.match(await runProgram(t, ['audit', `https://${NAME}:${port}`, '--connect', '127.0.0.1', ...login], env), {
     code: 2,
     out: /^$/,
-    err: /^fastify-mlflow-security: audit: [^\n]*altnames[^\n]* With --header the certificate has to be one that is trusted[^\n]*\n$/
+    err: /^fastify-mlflow-security: audit: [^\n]*altnames[^\n]* With --header, the certificate must be trusted[^\n]*\n$/
   })
   await t.rejects(run(url, '--header', 'Authorization: Bearer x'), {
-    code: 'FST_MLFLOW_SECURITY_UNREACHABLE', message: /self-signed certificate\. With --header the certificate has to be one that is trusted.*NODE_EXTRA_CA_CERTS=FILE/
+    code: 'FST_MLFLOW_SECURITY_UNREACHABLE', message: /self-signed certificate\. With --header, the certificate must be trusted.*NODE_EXTRA_CA_CERTS=FILE/
   })
 })
 

@@ -188,14 +188,14 @@ t.test('beyond this machine, on the default list, it says which addresses people
 
 t.test('--metrics serves figures on a port of its own, protected as well', async t => {
   const { port, said } = await listening(t, ['--upstream', await echo(t), '--metrics', '0', '--allowed-hosts', 'mlflow.company.com'])
-  const own = Number(/"Figures for Prometheus: http:\/\/127\.0\.0\.1:(\d+)\/metrics"/.exec(said.out)?.[1])
+  const own = Number(/"Metrics for Prometheus: http:\/\/127\.0\.0\.1:(\d+)\/metrics"/.exec(said.out)?.[1])
   const company = ['Host', 'mlflow.company.com'] as const
   await request(port, 'GET', '/a', [company])
   t.match((await request(own, 'GET', '/metrics', [company])).body, /^mlflow_gateway_requests_total\{method="GET",status="200"\} 1$/m)
   t.equal((await request(own, 'GET', '/metrics', [['Host', 'evil.com']])).status, 403)
   t.equal((await request(port, 'GET', '/metrics', [company])).body, 'GET /metrics', 'the path itself is the upstream\'s')
   const elsewhere = await listening(t, ['--upstream', await echo(t), '--metrics', '[::1]:0'])
-  const figures = /Figures for Prometheus: (http:\/\/\[::1\]:\d+\/metrics)"/.exec(elsewhere.said.out)?.[1] ?? ''
+  const figures = /Metrics for Prometheus: (http:\/\/\[::1\]:\d+\/metrics)"/.exec(elsewhere.said.out)?.[1] ?? ''
   t.equal((await fetch(figures, { headers: { 'sec-fetch-site': 'none' } })).status, 200)
 })
 

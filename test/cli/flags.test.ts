@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import t from 'tap'
 import { checkFlags, serveFlags } from '../../lib/cli/flags.js'
 import { help } from '../../lib/cli/help.js'
-import { ignoredVariables } from '../../lib/cli/ignored.js'
+import { ignoredVariables } from '../../lib/cli/ignored-variables.js'
 import { loadPretty, logOptions, parseLevel, withoutRequests } from '../../lib/cli/logger.js'
 import { refuseLoop } from '../../lib/cli/loop.js'
 import { main } from '../../lib/cli/main.js'
@@ -38,9 +38,9 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [['serve'], /^Unexpected "serve"\. See --help\.$/],
     [[...up, '--', 'mlflow', 'server'], /^--upstream http:\/\/127\.0\.0\.1:1 and -- mlflow do not go together: /],
     [[...up, '--callback-paths', '/api/x'], /^callbackPaths \(--callback-paths\): "\/api\/x" is MLflow's API/],
-    [['--'], /^No command stands behind --\. Give one: -- mlflow server\.$/],
+    [['--'], /^There is no command after --\. Write one: -- mlflow server\.$/],
     [['check', '--host-header', 'a', '--', 'serve'], /^"serve" does not say where the port goes: write \{port\} there/],
-    [['--static-prefix', '/a', '--', 'mlflow', 'server', '--static-prefix', '/b'], /^--static-prefix: mlflow has "\/b", and the gateway "\/a"\. Leave the gateway's out\.$/],
+    [['--static-prefix', '/a', '--', 'mlflow', 'server', '--static-prefix', '/b'], /^--static-prefix: mlflow has "\/b", but the gateway has "\/a"\. Leave out the gateway's\.$/],
     [[...up, '--drain-delay', 'x'], /^--drain-delay: "x" is not a number of seconds\.$/],
     [[...up, '--shutdown-timeout', '86401'], /^--shutdown-timeout: "86401" is too long\. Allowed: seconds, at most 86400\.$/],
     [[...up, '--keep-alive-timeout', ''], /^--keep-alive-timeout: "" is not a number of seconds\.$/],
@@ -51,7 +51,7 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [[...up, '--health-routes', '/he lth'], /^--health-routes: "\/he lth" is not a path/],
     [['--upstream'], /^--upstream needs a value: --upstream URL\. See --help\.$/],
     [['--upstream', '--port', '80'], /^--upstream needs a value/],
-    [[...up, '--report-only=yes'], /^--report-only takes no value, and "yes" is one\./],
+    [[...up, '--report-only=yes'], /^--report-only takes no value, but has "yes"\./],
     [[...up, '--port', '80', '--port', '81'], /^--port is given twice/],
     [[...up, '--port', 'http'], /^--port: "http" is not a port\. Allowed: 0 to 65535/],
     [[...up, '--port', '65536'], /^--port: "65536" is not a port/],
@@ -71,8 +71,8 @@ t.test('a wrong flag or setting is one clear line', async t => {
     [[...up, '--trust-proxy', 'loopback, 12 ,::1'], /^--trust-proxy: " 12 " is not an address/],
     [['--upstream', 'http://127.0.0.1:0'], /^upstream.*: "http:\/\/127\.0\.0\.1:0" has port 0, on which no server can be reached\./],
     [[...up, '--static-prefix', '/a/..'], /^staticPrefix/],
-    [['--upstream', 'http://localhost:5000', '--port', '5000'], /^--upstream \(MLFLOW_TRACKING_URI\): http:\/\/localhost:5000 is where this gateway itself is to listen\. Start the MLflow server on another port, and name that one, or choose another --port\.$/],
-    [['--upstream', 'https://gw.company.com', '--port', '443', '--host', 'gw.company.com'], /is where this gateway itself is to listen\./],
+    [['--upstream', 'http://localhost:5000', '--port', '5000'], /^--upstream \(MLFLOW_TRACKING_URI\): http:\/\/localhost:5000 is the address where this gateway itself is to listen\. Start the MLflow server on another port, and name that one, or choose another --port\.$/],
+    [['--upstream', 'https://gw.company.com', '--port', '443', '--host', 'gw.company.com'], /is the address where this gateway itself is to listen\./],
     [[...up, '--cert', join(folder, 'cert')], /^--cert and --key belong together: give both\.$/],
     [[...up, '--key', join(folder, 'key')], /^--cert and --key belong together/],
     [[...up, '--cert', join(folder, 'none'), '--key', join(folder, 'key')], /^--cert: ".*none" cannot be read: ENOENT/],

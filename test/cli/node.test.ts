@@ -11,7 +11,7 @@ t.test('an old Node is told so in one line, before anything is imported', async 
     t.strictSame(await run(t, ['--version'], {}, pretend(version)), {
       code: 2,
       out: '',
-      err: `fastify-mlflow-security: Node.js 20.19 or later is needed, and this is ${version}. Install a newer one: https://nodejs.org\n`
+      err: `fastify-mlflow-security: Node.js 20.19 or later is needed, but this is ${version}. Install a newer one: https://nodejs.org\n`
     })
   }
   for (const version of ['20.19.0', '22.0.0', '100.1.0']) t.match(await run(t, ['--version'], {}, pretend(version)), { code: 0, err: '' })

@@ -126,7 +126,7 @@ t.test('MLflow\'s own refusal is recognised at the start, and said once', async 
   await says(gateway, /"level":40/)
   for (let i = 0; i < 3; i++) t.match(await request(gateway.port, 'GET', '/', [HOST]), { status: 403, body: INVALID_HOST })
   const lines = await warnings(gateway)
-  t.match(lines, [/^The MLflow server itself refuses the requests of this gateway: .* "127\.0\.0\.1:\d+", the name by which/])
+  t.match(lines, [/^The MLflow server itself refuses the requests of this gateway: .* "127\.0\.0\.1:\d+", the name that the gateway uses/])
   t.match(lines, [/Remove MLFLOW_SERVER_ALLOWED_HOSTS \(--allowed-hosts\) from the MLflow server/])
   t.equal(lines.length, 1)
 })
@@ -147,7 +147,7 @@ t.test('MLflow\'s own refusal is recognised in the answers too: MLflow may start
   const lines = await warnings(gateway)
   t.match(lines, [
     /^The MLflow server itself refuses/,
-    /^What answers at 127\.0\.0\.1:\d+ refuses requests by itself: "Cross-origin request blocked"/
+    /^The server at 127\.0\.0\.1:\d+ refuses requests itself: "Cross-origin request blocked"/
   ])
   t.equal(lines.length, 2)
 })
@@ -173,7 +173,7 @@ t.test('a proxy on this machine that is not trusted is named once, with --trust-
   }
   for (const args of [[], ['--trust-proxy', '10.0.0.0/8']]) {
     const lines = await ask(args)
-    t.match(lines, [/^A proxy on this machine \(127\.0\.0\.1\) sends X-Forwarded-\* headers, which are ignored.*--trust-proxy loopback$/])
+    t.match(lines, [/^A proxy on this machine \(127\.0\.0\.1\) sends X-Forwarded-\* headers\. They are ignored.*--trust-proxy loopback$/])
     t.equal(lines.length, 1)
   }
   t.strictSame(await ask(['--trust-proxy', 'loopback']), [])

@@ -148,7 +148,7 @@ t.test('--drain-delay: health says 503, and everything else is served as always'
   t.match(gateway.said.out, /"SIGTERM: for 1 s the health paths answer 503, and everything else is served \(--drain-delay\)"/)
   t.notMatch(gateway.said.out, /no new connection/, 'not yet')
   t.same(await once(gateway.child, 'close'), [0, null])
-  t.match(gateway.said.out, /"Now running requests may finish, and no new connection is taken"/)
+  t.match(gateway.said.out, /"Now running requests may finish, and no new connection is accepted"/)
   t.notMatch(gateway.said.out, /"level":[56]0/)
 })
 

@@ -42,9 +42,9 @@ const TIMEOUT = 30_000
 
 const CASES: readonly Case[] = [...peopleCases, ...hostCases, ...originCases, ...frameCases]
 
-const CHANGED = 'plain requests are answered otherwise at the end than at the beginning: a rate limit, a ban, or a restart? If it was a restart, try again'
+const CHANGED = 'plain requests get other answers at the end than at the beginning. Was it a rate limit, a ban or a restart? After a restart, try again'
 
-const BY_HTTPS = 'By https this is no gap: a rebound page has no certificate for its name, so that the browser stops it'
+const BY_HTTPS = 'By https this is not a gap: a rebound page has no certificate for its name, so the browser stops it'
 
 /**
  * Replays attacks against a running server. All are harmless: GET, OPTIONS, and POST to paths where MLflow only searches.
@@ -70,7 +70,7 @@ async function askRest (wire: Wire, requests: Requests): Promise<Omit<Controls, 
 
 function unreachable (target: Target, reason: string): Error {
   const { url } = target
-  return new UnreachableError(`audit: ${url} cannot be asked at ${describeConnection(target)}: ${reason}. ${hintFor(reason, target)}`)
+  return new UnreachableError(`audit: ${url} cannot be audited at ${describeConnection(target)}: ${reason}. ${hintFor(reason, target)}`)
 }
 
 function hintFor (reason: string, { tls, connect }: Target): string {
@@ -78,7 +78,7 @@ function hintFor (reason: string, { tls, connect }: Target): string {
     return `The name ${connect.host} does not resolve on this machine. Is it spelt right? If only other machines know it, give the address: --connect ADDRESS.`
   }
   if (/certificate|self.signed|altname/i.test(reason)) {
-    return 'With --header the certificate has to be one that is trusted, for the header may be a login: NODE_EXTRA_CA_CERTS=FILE names your own.'
+    return 'With --header, the certificate must be trusted, because the header may be a login. To add your own, set NODE_EXTRA_CA_CERTS=FILE.'
   }
   return `Is the server running there${tls ? ', and does it speak https' : ''}?`
 }

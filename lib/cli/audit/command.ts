@@ -42,7 +42,7 @@ function parseFlags (args: string[]) {
 export async function runAudit ({ urls, values }: AuditArguments, print: (text: string) => void): Promise<number> {
   const [url, second] = urls
   if (url === undefined) throw new UsageError('audit needs a URL: audit http://mlflow.lan:5000. See --help.')
-  if (second !== undefined) throw new UsageError(`audit takes one URL, and ${quote(second)} is another one. See --help.`)
+  if (second !== undefined) throw new UsageError(`audit takes one URL, but ${quote(second)} is a second one. See --help.`)
   const target = parseTarget(url, values.connect, values.header ?? [])
   const settings = resolveSettings(settingOptions(values), process.env)
   const report = await audit(target, codedErrors(() => whatIsMeant(settings, target)))

@@ -137,9 +137,9 @@ export function explainControl (outcome: Outcome, what: string): string {
   if (outcome.kind !== 'answer') return answered
   const { status, headers } = outcome
   if (isInvalidHost(outcome)) return `${answered} (see "answers to its own address")`
-  if (LOGIN.has(status) || status === 403) return `${answered}. If that is a login, give it: --header 'Authorization: …'`
-  if (headers.has('location')) return `${answered}. If MLflow is there, or a login, audit that URL, or give the login: --header 'Cookie: …'`
-  if (status === 404) return `${answered}. Is MLflow below another path? Give it with the URL`
+  if (LOGIN.has(status) || status === 403) return `${answered}. If the server wants a login, send it: --header 'Authorization: …'`
+  if (headers.has('location')) return `${answered}. If that URL is MLflow or a login page, audit that URL, or send a login: --header 'Cookie: …'`
+  if (status === 404) return `${answered}. Is MLflow below another path? Add that path to the URL`
   if (status === 429) return `${answered}: a rate limit. Exempt this address from it, or wait`
   return answered
 }

@@ -32,9 +32,9 @@ function head (report: Report): string {
     `Audit of ${target.url} at ${describeConnection(target)}, ${requests} requests`,
     `Meant to be allowed: ${meantInWords(report)}`,
     ...(settings.disableSecurityMiddleware
-      ? ['Note: --disable-security-middleware (MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE) is set. The gaps below are what it means.']
+      ? ['Note: --disable-security-middleware (MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE) is set. It causes the gaps below.']
       : []),
-    ...(certificateProblem === undefined ? [] : [`Note: browsers do not trust the certificate (${certificateProblem}). The audit has asked all the same.`])
+    ...(certificateProblem === undefined ? [] : [`Note: browsers do not trust the certificate (${certificateProblem}). The audit was done all the same.`])
   ]
   return lines.map(line => wrap(line, '', '  ')).join('\n')
 }
@@ -68,7 +68,7 @@ function summary ({ findings, exitCode }: Report): string {
     `${plural(count('gap'), 'gap')}, ${count('held')} held, ${count('inconclusive')} inconclusive, ${count('not applicable')} not applicable, ` +
       `${plural(count('note'), 'note')}.`,
     ...(exitCode === 1 ? ['"The gateway" is npx fastify-mlflow-security --upstream URL, in front of the MLflow server.'] : []),
-    ...(exitCode === 2 ? ['No result: the audit needs an answer where it says "inconclusive" above.'] : [])
+    ...(exitCode === 2 ? ['No result: the audit needs an answer to the cases marked "inconclusive" above.'] : [])
   ].join('\n')
 }
 

@@ -37,7 +37,7 @@ export function authorizeOptions (
 }
 
 function parseDialect (value: string | undefined): Dialect {
-  const allowed = `Allowed: ${DIALECTS.join(', ')}; HAProxy's script speaks nginx's.`
+  const allowed = `Allowed: ${DIALECTS.join(', ')}; For HAProxy, use nginx.`
   if (value === undefined) throw new UsageError(`authorize needs --dialect ENGINE. ${allowed}`)
   const dialect = DIALECTS.find(dialect => dialect === value.toLowerCase())
   if (dialect === undefined) throw new UsageError(`--dialect: ${quote(value)} is not a dialect. ${allowed}`)
@@ -49,6 +49,6 @@ function parseHealthRoutes (lists: readonly string[] = settingsTable.healthRoute
   const routes = splitList(lists)
   const wrong = routes.find(route => !/^(\/(?!\.+(\/|$))[A-Za-z0-9._~-]+)+$/.test(route))
   if (wrong === undefined) return routes.map(route => route.startsWith(`${prefix}/`) ? route : prefix + route)
-  throw new UsageError(`--health-routes: ${quote(wrong)} is not a path that can be compared as it is. ` +
+  throw new UsageError(`--health-routes: ${quote(wrong)} is not an exact path. ` +
     'Allowed: /health, /api/health; without a query, escapes, patterns or a trailing slash.')
 }

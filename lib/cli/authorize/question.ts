@@ -82,7 +82,7 @@ function describeCarriers ({ headers, rawHeaders }: SubRequest, names: readonly 
   const missing = Object.values(carriers).find(name => !headers[name.toLowerCase()])
   if (missing === carriers.host) return refuse(`There is no ${missing}: the client sent no Host, or the engine is not configured to pass it on.`)
   if (missing !== undefined) return refuse(`There is no ${missing}: the engine is not configured to send it.`)
-  if (count > names.length) return refuse(`${Object.values(carriers).join(', ')}: one of them came twice.`)
+  if (count > names.length) return refuse(`One of these headers came twice: ${Object.values(carriers).join(', ')}.`)
   return undefined
 }
 

@@ -39,8 +39,8 @@ const HANDED_ON = [
  */
 export function parseChild (command: readonly string[], environment: Environment): ChildCommand {
   const [program, ...args] = command
-  if (program === undefined || program === '') throw new UsageError('No command stands behind --. Give one: -- mlflow server.')
-  if (process.platform === 'win32') throw new UsageError('-- COMMAND needs process groups, which Windows does not have. Start the server yourself, and name it by --upstream.')
+  if (program === undefined || program === '') throw new UsageError('There is no command after --. Write one: -- mlflow server.')
+  if (process.platform === 'win32') throw new UsageError('-- COMMAND needs process groups, which Windows does not have. Start the server yourself, and name it with --upstream.')
   const name = basename(program)
   const isMlflow = name === 'mlflow' && isServer(args)
   if (isMlflow) refuseOwnAddress(args, environment)
@@ -68,11 +68,11 @@ export function besideChild<Values extends { readonly upstream?: string | undefi
   const { upstream, 'static-prefix': prefix = staticPrefix } = values
   if (upstream !== undefined) throw new UsageError(`--upstream ${upstream} and -- ${name} do not go together: either the server runs already, or the gateway starts it.`)
   if (staticPrefix?.includes('%') === true) {
-    throw new UsageError(`--static-prefix: ${name} compares it with paths whose escapes are resolved, and would never meet ${quote(staticPrefix)}. ` +
-      'Write it without escapes behind the --, and before it, as --static-prefix, as it stands in the browser\'s address.')
+    throw new UsageError(`--static-prefix: ${name} decodes paths before it compares them, so ${quote(staticPrefix)} would never match. ` +
+      'After the --, write it without escapes. Before the --, write --static-prefix as the browser\'s address shows it.')
   }
   if (staticPrefix !== undefined && decodeURIComponent(resolvePrefix(prefix)) !== staticPrefix) {
-    throw new UsageError(`--static-prefix: ${name} has ${quote(staticPrefix)}, and the gateway ${quote(String(prefix))}. Leave the gateway's out.`)
+    throw new UsageError(`--static-prefix: ${name} has ${quote(staticPrefix)}, but the gateway has ${quote(String(prefix))}. Leave out the gateway's.`)
   }
   return { ...values, 'static-prefix': prefix }
 }
@@ -93,14 +93,14 @@ function isServer (args: readonly string[]): boolean {
 function refuseOwnAddress (args: readonly string[], environment: Environment): void {
   const setting = SETTINGS.find(option => args.some(argument => argument === option || argument.startsWith(`${option}=`)))
   if (setting !== undefined) {
-    throw new UsageError(`${setting} is the gateway's here, and stands before the --: the MLflow server would check the gateway's own requests with it.`)
+    throw new UsageError(`Write ${setting} before the --, for the gateway. After the --, the MLflow server would check the gateway's own requests with it.`)
   }
   for (const { option, variable, bind } of HANDED_ON) {
     const given = [...valuesOf(option, args), ...(variable === undefined ? [] : [environment[variable] ?? ''])]
     const own = given.join(' ').split(/[\s'"]+/).find(word => bind.test(word))
     if (own === undefined) continue
     throw new UsageError(`${own} in ${[option, variable].filter(name => name !== undefined).join(' or ')} would let people past the gateway. ` +
-      'Take it away: the gateway chooses the address.')
+      'Remove it: the gateway chooses the address.')
   }
 }
 

@@ -51,7 +51,7 @@ async function start (settings: ServeOptions, command: ChildCommand, { log, erro
   const running = await serve({ ...settings, options }, () => log.dropped + errors.dropped, 'starting')
   const child = await startChild(command, port, errors)
   for (const option of command.overruled) {
-    running.gateway.log.warn(`${option} of ${command.name} has no effect: it listens where only the gateway reaches it. Give the gateway's own before the --.`)
+    running.gateway.log.warn(`${option} of ${command.name} has no effect: ${command.name} listens where only the gateway reaches it. Write the gateway's own address before the --.`)
   }
   serveWhenAnswering({ running, child, port }, command)
   return { running, child, port }
@@ -81,7 +81,7 @@ async function finish (
 
 /** Without the server there is nothing to serve. */
 async function follow ({ running }: Pair, { name }: ChildCommand, code: number): Promise<number> {
-  running.gateway.log.error(`${name} has ended with code ${code}, and so does the gateway`)
+  running.gateway.log.error(`${name} has ended with code ${code}, so the gateway ends too`)
   await running.end(0, 0)
   return code
 }

@@ -106,7 +106,7 @@ t.test('the end of the server ends the gateway, with its code', { skip: POSIX },
     await untilServing(gateway)
     await request(gateway.port, 'GET', path, [HOST]).catch(() => {})
     t.same(await once(gateway.child, 'close'), [code, null], path)
-    t.match(gateway.said.out, new RegExp(`"level":50[^\\n]*mlflow has ended with code ${code}, and so does the gateway`))
+    t.match(gateway.said.out, new RegExp(`"level":50[^\\n]*mlflow has ended with code ${code}, so the gateway ends too`))
     t.notOk(isAlive(Number(readFileSync(file, 'utf8'))), 'nothing is left behind')
   }
 })

@@ -24,12 +24,12 @@ t.test('mlflow server gets its address appended; other commands say where it goe
 t.test('what would let people past the gateway, or check twice, is refused with the fix', async t => {
   const server = ['mlflow', 'server']
   for (const [command, environment, message] of [
-    [[], {}, /^No command stands behind --/],
-    [[''], {}, /^No command stands behind --/],
+    [[], {}, /^There is no command after --/],
+    [[''], {}, /^There is no command after --/],
     [['uvx', 'mlflow', 'server'], {}, /^"uvx mlflow server" does not say where the port goes: write \{port\} there, as in: -- python -m mlflow server/],
     [['mlflow', 'db', 'upgrade'], {}, /does not say where the port goes/],
     [['mlflow'], {}, /does not say where the port goes/],
-    [[...server, '--gunicorn-opts', '-b 0.0.0.0:80'], {}, /^-b in --gunicorn-opts or MLFLOW_GUNICORN_OPTS would let people past the gateway\. Take it away: the gateway chooses the address\.$/],
+    [[...server, '--gunicorn-opts', '-b 0.0.0.0:80'], {}, /^-b in --gunicorn-opts or MLFLOW_GUNICORN_OPTS would let people past the gateway\. Remove it: the gateway chooses the address\.$/],
     [[...server, '--gunicorn-opts=--timeout 60 --bind=0.0.0.0'], {}, /^--bind=0\.0\.0\.0 in --gunicorn-opts/],
     [[...server, '--gunicorn-opts', '-b0.0.0.0'], {}, /^-b0\.0\.0\.0 in --gunicorn-opts/],
     [[...server, '--uvicorn-opts', '--log-level info --host 0.0.0.0'], {}, /^--host in --uvicorn-opts or MLFLOW_UVICORN_OPTS/],
@@ -38,9 +38,9 @@ t.test('what would let people past the gateway, or check twice, is refused with 
     [[...server, '--waitress-opts', '--listen=*:80'], {}, /^--listen=\*:80 in --waitress-opts would/],
     [server, { MLFLOW_UVICORN_OPTS: '--port 80' }, /^--port in --uvicorn-opts or MLFLOW_UVICORN_OPTS/],
     [server, { MLFLOW_GUNICORN_OPTS: '--bind :80' }, /^--bind in --gunicorn-opts/],
-    [[...server, '--allowed-hosts', 'a'], {}, /^--allowed-hosts is the gateway's here, and stands before the --/],
-    [[...server, '--x-frame-options=DENY'], {}, /^--x-frame-options is the gateway's here/],
-    [[...server, '--disable-security-middleware'], {}, /^--disable-security-middleware is the gateway's here/]
+    [[...server, '--allowed-hosts', 'a'], {}, /^Write --allowed-hosts before the --, for the gateway\. After the --, the MLflow server would check/],
+    [[...server, '--x-frame-options=DENY'], {}, /^Write --x-frame-options before the --/],
+    [[...server, '--disable-security-middleware'], {}, /^Write --disable-security-middleware before the --/]
   ] as const) t.throws(() => parse(command, environment), { code: 'FST_MLFLOW_SECURITY_USAGE', message }, command.join(' '))
   for (const options of [['--gunicorn-opts', '--timeout 60 --access-logfile -'], ['--uvicorn-opts', '--log-level debug'], ['--workers', '2']]) {
     t.doesNotThrow(() => parse([...server, ...options]), options.join(' '))
@@ -51,7 +51,7 @@ t.test('no process groups on Windows', async t => {
   const { platform } = process
   t.teardown(() => Object.defineProperty(process, 'platform', { value: platform }))
   Object.defineProperty(process, 'platform', { value: 'win32' })
-  t.throws(() => parse(['mlflow', 'server']), { message: /^-- COMMAND needs process groups, which Windows does not have\. Start the server yourself, and name it by --upstream\.$/ })
+  t.throws(() => parse(['mlflow', 'server']), { message: /^-- COMMAND needs process groups, which Windows does not have\. Start the server yourself, and name it with --upstream\.$/ })
 })
 
 t.test('an address of its own has no effect', async t => {
@@ -75,9 +75,9 @@ t.test('its static prefix is the gateway\'s', async t => {
   t.strictSame(besideChild({}, of(['--static-prefix', '/ml'])), { 'static-prefix': '/ml' })
   t.strictSame(besideChild({ 'static-prefix': '/user/a%40b' }, of(['--static-prefix', '/user/a@b'])), { 'static-prefix': '/user/a%40b' }, 'the same in the address bar')
   t.throws(() => besideChild({}, of(['--static-prefix', '/user/a%40b'])), {
-    code: 'FST_MLFLOW_SECURITY_USAGE', message: /^--static-prefix: mlflow compares it with paths whose escapes are resolved, and would never meet "\/user\/a%40b"\. Write it without escapes behind the --/
+    code: 'FST_MLFLOW_SECURITY_USAGE', message: /^--static-prefix: mlflow decodes paths before it compares them, so "\/user\/a%40b" would never match\. After the --, write it without escapes\./
   })
-  t.throws(() => besideChild({ 'static-prefix': '' }, of(['--static-prefix', '/ml'])), { message: /^--static-prefix: mlflow has "\/ml", and the gateway ""/ })
+  t.throws(() => besideChild({ 'static-prefix': '' }, of(['--static-prefix', '/ml'])), { message: /^--static-prefix: mlflow has "\/ml", but the gateway has ""/ })
 })
 
 t.test('the settings that the gateway checks are not in its environment', async t => {

@@ -5,8 +5,8 @@ import { describe } from '../judge.js'
 import type { Judgement } from '../judge.js'
 import { random } from '../requests.js'
 
-const CLICKJACKING = 'Another site shows yours in an invisible frame, and has people click what it likes there.'
-const SNIFFING = 'Browsers guess what an answer is, and can take an artifact for a script or a page.'
+const CLICKJACKING = 'Another site shows your page in an invisible frame, and makes people click in it.'
+const SNIFFING = 'Browsers guess the type of an answer, and may treat an artifact as a script or a page.'
 
 /** Clickjacking, and the type of answers. */
 export const frameCases: readonly Case[] = [
@@ -19,7 +19,7 @@ export const frameCases: readonly Case[] = [
     fix: ({ meant: { settings: { xFrameOptions, frameAncestors } } }) => frameAncestors.length > 0
       ? `--frame-ancestors ${frameAncestors.join(',')}, and nothing else in Content-Security-Policy: frame-ancestors.`
       : `--x-frame-options ${xFrameOptions} (MLFLOW_SERVER_X_FRAME_OPTIONS), or Content-Security-Policy: frame-ancestors 'self'. A proxy in front must not ` +
-        'take it away.',
+        'remove it.',
     needs: 'page',
     without: noPage,
     isRequired: true,
@@ -41,7 +41,7 @@ export const frameCases: readonly Case[] = [
     group: 'frames',
     promise: 'A 404 has these headers too',
     failure: 'A 404 does not have these headers',
-    why: 'What is set for pages only is missing where one does not look: an error page can be framed and made to mislead as well.',
+    why: 'Headers that are set only for pages are missing where nobody looks. An error page can be framed and can mislead people too.',
     fix: onEveryAnswer,
     needs: 'page',
     without: noPage,
@@ -56,7 +56,7 @@ export const frameCases: readonly Case[] = [
     group: 'frames',
     promise: 'A refusal has these headers too',
     failure: 'A refusal does not have these headers',
-    why: 'A refusal is an answer that a browser shows as well.',
+    why: 'Browsers show refusals too.',
     fix: onEveryAnswer,
     needs: 'read',
     async ask (context) {
@@ -69,7 +69,7 @@ export const frameCases: readonly Case[] = [
     group: 'frames',
     promise: 'JSON has these headers too',
     failure: 'JSON does not have these headers',
-    why: 'A frame around JSON shows nothing to click: one header less, no gap.',
+    why: 'A frame around JSON shows nothing to click. So this is not a gap.',
     fix: onEveryAnswer,
     needs: 'read',
     ask: async (context, read) => judgeBoth(context, read)
@@ -82,7 +82,7 @@ function noPage (control: Outcome): Judgement | undefined {
 }
 
 function sendNosniff (): string {
-  return 'Send X-Content-Type-Options: nosniff. MLflow does where its security is on, the gateway always; nginx: add_header … always.'
+  return 'Send X-Content-Type-Options: nosniff. MLflow sends it if its security is on, and the gateway always. In nginx: add_header … always.'
 }
 
 function onEveryAnswer (): string {
@@ -105,7 +105,7 @@ function judgeNosniff ({ headers }: Answer): Judgement {
 /** `frame-ancestors` counts where there is one, X-Frame-Options elsewhere (CSP Level 3 §6.4.2.2). */
 function judgeFrames ({ meant: { settings } }: Context, { headers }: Answer): Judgement {
   const { xFrameOptions, frameAncestors } = settings
-  if (xFrameOptions === 'NONE' && frameAncestors.length === 0) return notApplicable('every site is meant to frame it: xFrameOptions is NONE')
+  if (xFrameOptions === 'NONE' && frameAncestors.length === 0) return notApplicable('every site may frame it: xFrameOptions is NONE')
   const ancestors = ancestorsIn(headers.get('content-security-policy') ?? '')
   if (ancestors.length > 0) {
     const isTight = ancestors.some(sources => sources.every(source => isMeant(source, settings.frameAncestors)))

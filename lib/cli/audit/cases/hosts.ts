@@ -14,8 +14,8 @@ interface Attack {
   readonly isServed?: (outcome: Outcome) => boolean
 }
 
-const REBINDING = 'A web page makes its own name point at your server, asks under that name, and reads and writes everything: to the browser it is the same site.'
-const TWO_READERS = 'Two programs in a row may each read another host of the same request; who checks the one and serves the other lets the attacker by.'
+const REBINDING = 'A web page makes its own name point at your server. To the browser both are then the same site, so the page can read and write everything.'
+const TWO_READERS = 'Two programs in a row may read different hosts from the same request. If one host is checked and the other is served, the attack gets through.'
 
 /** DNS rebinding: the name of another site leads to the server. */
 export const hostCases: readonly Case[] = [
@@ -35,9 +35,9 @@ export const hostCases: readonly Case[] = [
     group: 'host',
     promise: 'A name that begins like a private address is refused',
     failure: 'A name that begins like a private address is served',
-    why: `192.168.evil.com is a name that anyone can register, no address. ${REBINDING}`,
-    fix: ({ target: { authority } }) => 'Do not match addresses by text (192.168.*, 10.*: the default of MLflow up to 3.17): ' +
-      `--allowed-hosts ${authority}, every name and address written out. The gateway compares addresses as addresses.`,
+    why: `192.168.evil.com is not an address, but a name that anyone can register. ${REBINDING}`,
+    fix: ({ target: { authority } }) => 'Do not match addresses as text (192.168.*, 10.*: the default of MLflow up to 3.17). Write out ' +
+      `every name and address: --allowed-hosts ${authority}. The gateway compares addresses as addresses.`,
     needs: 'read',
     isRequired: true,
     ask: context => unlessAnyHost(context, octets(context).map(host => byHost(context, host)))
@@ -47,8 +47,8 @@ export const hostCases: readonly Case[] = [
     group: 'host',
     promise: 'A Host with userinfo or "#" in it is refused',
     failure: 'A Host with userinfo or "#" in it is served',
-    why: `A pattern such as localhost:* or *.company.com matches text behind which another host stands. ${TWO_READERS}`,
-    fix: ({ target: { authority } }) => `No wildcards where Hosts are compared as text: --allowed-hosts ${authority}. The gateway refuses it with 400.`,
+    why: `A pattern such as localhost:* or *.company.com also matches text that names another host. ${TWO_READERS}`,
+    fix: ({ target: { authority } }) => `Where Hosts are compared as text, use no wildcards: --allowed-hosts ${authority}. The gateway refuses such a Host with 400.`,
     needs: 'read',
     ask: context => unlessAnyHost(context, malformed(context).map(host => byHost(context, host)))
   },
@@ -58,7 +58,7 @@ export const hostCases: readonly Case[] = [
     promise: 'A request with two Hosts is refused',
     failure: 'A request with two Hosts is served',
     why: TWO_READERS,
-    fix: () => 'Refuse it with 400, as the RFC asks: nginx in front does, and the gateway.',
+    fix: () => 'Refuse it with 400, as the RFC requires. The gateway does, and so does nginx in front.',
     needs: 'read',
     async ask (context) {
       const { target: { authority }, meant: { foreign }, requests } = context
@@ -72,7 +72,7 @@ export const hostCases: readonly Case[] = [
     promise: 'A request line that names another host is refused',
     failure: 'A request line that names another host is served',
     why: `The host in the request line counts, and the Host header does not (RFC 9112 §3.2.2). ${TWO_READERS}`,
-    fix: () => 'The gateway refuses it with 400. In nginx, give the server its server_name, and refuse all others by a default_server with return 444.',
+    fix: () => 'The gateway refuses it with 400. In nginx, give the server its server_name, and refuse all other names with a default_server that has return 444.',
     needs: 'read',
     async ask (context) {
       const { meant: { foreign }, requests } = context
@@ -84,9 +84,9 @@ export const hostCases: readonly Case[] = [
     group: 'host',
     promise: 'X-Forwarded-Host does not make up for a foreign Host',
     failure: 'X-Forwarded-Host makes up for a foreign Host',
-    why: 'A page can write that header itself: a rebound page would name your server in it, and pass.',
-    fix: () => 'Let the proxy in front overwrite X-Forwarded-Host and drop X_Forwarded_Host (nginx: underscores_in_headers off), and the server trust ' +
-      'that proxy alone (--trust-proxy ADDRESS). The Host itself has to be allowed all the same.',
+    why: 'A page can write that header itself. A rebound page would name your server in it, and pass.',
+    fix: () => 'Make the proxy in front overwrite X-Forwarded-Host and drop X_Forwarded_Host (nginx: underscores_in_headers off). Make the server ' +
+      'trust only that proxy (--trust-proxy ADDRESS). The Host itself must be allowed all the same.',
     needs: 'read',
     async ask (context) {
       const { target: { authority }, meant: { foreign }, requests } = context
@@ -99,9 +99,9 @@ export const hostCases: readonly Case[] = [
     id: 'health-exemption',
     group: 'host',
     promise: 'Only health routes are served under a foreign Host',
-    failure: 'More than health routes is served under a foreign Host',
-    why: `Probes may ask for /health by any Host. A path that merely looks like it takes everything else along. ${REBINDING}`,
-    fix: () => 'Exempt /health and /version by the exact path as it came, GET and HEAD only: nginx\'s "location = /health" also matches ' +
+    failure: 'More than the health routes is served under a foreign Host',
+    why: `Probes may request /health with any Host. If a path that only looks like it passes too, so does everything else. ${REBINDING}`,
+    fix: () => 'Exempt /health and /version only by the exact path that was sent, and only for GET and HEAD. nginx\'s "location = /health" also matches ' +
       '/api/…/..%2f..%2fhealth, and passes that on.',
     needs: 'read',
     ask: askHealth
@@ -118,7 +118,7 @@ export const hostCases: readonly Case[] = [
       const { wire, requests, meant } = context
       if (meant.allowsHost(meant.foreign)) return everyHost()
       if (!await wire.speaksHttp2()) return notApplicable('the server does not offer HTTP/2')
-      if (!isSearchResult(await wire.sendHttp2(requests.read()))) return { verdict: 'inconclusive', evidence: 'by HTTP/2, not even its own address is answered' }
+      if (!isSearchResult(await wire.sendHttp2(requests.read()))) return { verdict: 'inconclusive', evidence: 'by HTTP/2, the server does not answer even to its own address' }
       return judgeAttack(await wire.sendHttp2(requests.read({ hosts: [meant.foreign] })), isSearchResult, meant.foreign)
     }
   }
@@ -126,7 +126,7 @@ export const hostCases: readonly Case[] = [
 
 function nameTheHosts ({ target: { authority } }: Pick<Context, 'target'>): string {
   return `Name the hosts: --allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS) on MLflow, without --disable-security-middleware, or on the ` +
-    'gateway. A proxy in front has to pass the Host on as it came (nginx: proxy_set_header Host $http_host), or refuse other names itself ' +
+    'gateway. A proxy in front must pass the Host on unchanged (nginx: proxy_set_header Host $http_host), or refuse other names itself ' +
     '(nginx: a default_server with return 444).'
 }
 

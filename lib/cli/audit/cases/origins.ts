@@ -5,8 +5,8 @@ import { describe, isSearchResult, isSwitch, judgeAttack, summarise } from '../j
 import type { Judgement } from '../judge.js'
 import { lookAlikes, lookAlikesOf } from '../meant.js'
 
-const FORGERY = "Another site's page, open in the browser of somebody who can reach your server, changes what it likes there."
-const READING = "Another site's page, open in the browser of somebody who can reach your server, reads experiments, runs and artifacts."
+const FORGERY = "Another site's page, open in the browser of somebody who can reach your server, can change anything there."
+const READING = "Another site's page, open in the browser of somebody who can reach your server, can read experiments, runs and artifacts."
 
 /** One kind of foreign Origin, as it is asked by a write, a preflight and a read. */
 interface Kind {
@@ -48,9 +48,9 @@ export const originCases: readonly Case[] = [
     group: 'origin',
     promise: 'No foreign Origin gets credentials',
     failure: 'A foreign Origin gets credentials',
-    why: `With Access-Control-Allow-Credentials the browser adds the cookies and logins of the person. ${READING}`,
-    fix: () => 'Send Access-Control-Allow-Credentials to listed sites only, never with * or with whatever Origin asks: --cors-allowed-origins ' +
-      'https://app.company.com (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). If a proxy in front adds the header, take its rule out.',
+    why: `With Access-Control-Allow-Credentials, the browser adds the user's cookies and logins. ${READING}`,
+    fix: () => 'Send Access-Control-Allow-Credentials only to listed sites, never with *, and never to every Origin that asks: --cors-allowed-origins ' +
+      'https://app.company.com (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). If a proxy in front adds the header, remove its rule.',
     needs: 'read',
     async ask (context) {
       const origin = `https://${context.meant.foreign}`
@@ -65,10 +65,10 @@ export const originCases: readonly Case[] = [
   {
     id: 'foreign-socket',
     group: 'origin',
-    promise: 'A WebSocket of a foreign Origin is refused',
-    failure: 'A WebSocket of a foreign Origin is opened',
-    why: 'Browsers let every page open a WebSocket to every server, with the cookies of the person: only the server can refuse it.',
-    fix: () => 'Check the Origin of upgrades as that of writes. The gateway does.',
+    promise: 'A WebSocket from a foreign Origin is refused',
+    failure: 'A WebSocket from a foreign Origin is opened',
+    why: 'Browsers let every page open a WebSocket to every server, with the user\'s cookies. Only the server can refuse it.',
+    fix: () => 'Check the Origin of upgrades as you check that of writes. The gateway does.',
     needs: 'read',
     async ask ({ wire, requests, meant: { foreign, anyOrigin }, target: { origin, authority } }) {
       if (anyOrigin) return everyOrigin()
@@ -79,8 +79,8 @@ export const originCases: readonly Case[] = [
   {
     id: 'foreign-http2',
     group: 'origin',
-    promise: 'A write of a foreign Origin is refused (HTTP/2)',
-    failure: 'A write of a foreign Origin is served (HTTP/2)',
+    promise: 'A write from a foreign Origin is refused (HTTP/2)',
+    failure: 'A write from a foreign Origin is served (HTTP/2)',
     why: FORGERY,
     fix: nameTheOrigins,
     needs: 'write',
@@ -94,9 +94,9 @@ export const originCases: readonly Case[] = [
   {
     id: 'fetch-metadata',
     group: 'origin',
-    promise: 'A write that says another site sent it is refused without an Origin too',
-    failure: 'A write that says another site sent it is served without an Origin',
-    why: 'Browsers send an Origin with every write, so nobody gets through by this: it is a second line.',
+    promise: 'A write with Sec-Fetch-Site: cross-site and no Origin is refused',
+    failure: 'A write with Sec-Fetch-Site: cross-site and no Origin is served',
+    why: 'Browsers send an Origin with every write, so nobody gets through this way. It is a second line of defence.',
     fix: () => 'The gateway refuses Sec-Fetch-Site: cross-site without an Origin.',
     needs: 'write',
     async ask ({ wire, requests, target: { authority }, meant: { anyOrigin } }) {
@@ -110,7 +110,7 @@ export const originCases: readonly Case[] = [
     group: 'origin',
     promise: 'Answers that differ by Origin say so (Vary)',
     failure: 'Answers that differ by Origin do not say so (Vary)',
-    why: 'A shared cache could hand the answer for one Origin to another one.',
+    why: 'A shared cache could give the answer for one Origin to another one.',
     fix: () => 'Send Vary: Origin with every answer, as the gateway does.',
     needs: 'read',
     ask: askVary
@@ -118,13 +118,13 @@ export const originCases: readonly Case[] = [
 ]
 
 function nameTheOrigins ({ target: { origin } }: Pick<Context, 'target'>): string {
-  return 'Switch MLflow\'s check on (3.5 or later, without --disable-security-middleware) and list the sites that are meant, its own address among ' +
-    `them: --cors-allowed-origins ${origin} (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), never *. Or take the gateway, which checks every route.`
+  return 'Turn MLflow\'s check on (3.5 or later, without --disable-security-middleware), and list the allowed sites, including its own ' +
+    `address: --cors-allowed-origins ${origin} (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), never *. Or use the gateway, which checks every route.`
 }
 
 function nameTheReaders (): string {
-  return 'List the sites that are meant: --cors-allowed-origins https://app.company.com (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), never *. If a proxy in front ' +
-    'adds the CORS headers, take its rule out. If every site is meant to read, tell the audit: --cors-allowed-origins \'*\'.'
+  return 'List the allowed sites: --cors-allowed-origins https://app.company.com (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), never *. If a proxy in front ' +
+    'adds the CORS headers, remove its rule. If every site may read, tell the audit: --cors-allowed-origins \'*\'.'
 }
 
 const everyOrigin = () => notApplicable('every Origin is meant to call: corsAllowedOrigins has "*"')
@@ -133,8 +133,8 @@ function writeCase ({ id, words, isRequired, origins }: Kind): Case {
   return {
     id: `${id}-origin`,
     group: 'origin',
-    promise: `A write of ${words} is refused`,
-    failure: `A write of ${words} is served`,
+    promise: `A write from ${words} is refused`,
+    failure: `A write from ${words} is served`,
     why: FORGERY,
     fix: nameTheOrigins,
     needs: 'write',
@@ -156,8 +156,8 @@ function preflightCase ({ id, words, isRequired, origins }: Kind): Case {
   return {
     id: `${id}-preflight`,
     group: 'origin',
-    promise: `A preflight of ${words} gets no leave`,
-    failure: `A preflight of ${words} gets leave`,
+    promise: `A preflight from ${words} gets no permission`,
+    failure: `A preflight from ${words} gets permission`,
     why: FORGERY,
     fix: nameTheReaders,
     needs: 'read',
@@ -165,7 +165,7 @@ function preflightCase ({ id, words, isRequired, origins }: Kind): Case {
     ask: context => each(context, origins(context), async origin => {
       const outcome = await context.wire.send(context.requests.preflight(origin))
       if (outcome.kind !== 'answer' || outcome.status >= 300) return judgeAttack(outcome, () => false, context.target.authority)
-      return mayRead(outcome, origin) ? { verdict: 'gap', evidence: corsHeaders(outcome) } : { verdict: 'held', evidence: `${outcome.status} without leave` }
+      return mayRead(outcome, origin) ? { verdict: 'gap', evidence: corsHeaders(outcome) } : { verdict: 'held', evidence: `${outcome.status} without permission` }
     })
   }
 }
@@ -174,8 +174,8 @@ function readCase ({ id, words, isRequired, origins }: Kind): Case {
   return {
     id: `${id}-read`,
     group: 'origin',
-    promise: `A page of ${words} cannot read answers`,
-    failure: `A page of ${words} can read answers`,
+    promise: `A page from ${words} cannot read answers`,
+    failure: `A page from ${words} can read answers`,
     why: READING,
     fix: nameTheReaders,
     needs: 'read',

@@ -8,10 +8,10 @@ export const peopleCases: readonly Case[] = [
     group: 'people',
     promise: 'The server answers to its own address',
     failure: 'The server refuses its own address',
-    why: 'The server refuses the name by which you call it: nobody can use it there.',
-    fix: ({ target: { authority } }) => `Add it to the hosts: --allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS); MLflow wants the port as well. ` +
-      "If the gateway stands in front, this may be MLflow's own check: take MLFLOW_SERVER_ALLOWED_HOSTS away from MLflow, or add the host and port " +
-      'of --upstream there.',
+    why: 'The server refuses the name that you use for it, so nobody can use it by that name.',
+    fix: ({ target: { authority } }) => `Add it to the hosts: --allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS). MLflow needs the port as well. ` +
+      "If the gateway is in front, this may be MLflow's own check. Then remove MLFLOW_SERVER_ALLOWED_HOSTS from MLflow, or add the host and port " +
+      'of --upstream to it.',
     needs: 'read',
     isRequired: true,
     ask: async (_context, { status }) => ({ verdict: 'held', evidence: String(status) }),
@@ -22,10 +22,10 @@ export const peopleCases: readonly Case[] = [
     group: 'people',
     promise: "The server's own page may write",
     failure: "The server's own page may not write",
-    why: 'People open the UI and can look, but each click that changes something fails (mlflow/mlflow#22618). The next thing they do is to ' +
-      'switch all protection off.',
-    fix: ({ target: { origin } }) => `On MLflow itself: --cors-allowed-origins ${origin} (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). The gateway knows its ` +
-      'own page without it, where a proxy in front passes the Host on with its port (nginx: proxy_set_header Host $http_host).',
+    why: 'People can open the UI and look, but each click that changes something fails (mlflow/mlflow#22618). The next thing they do is to ' +
+      'turn all protection off.',
+    fix: ({ target: { origin } }) => `On MLflow itself: --cors-allowed-origins ${origin} (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). The gateway recognises its ` +
+      'own page without it. A proxy in front must then pass the Host on with its port (nginx: proxy_set_header Host $http_host).',
     needs: 'read',
     isRequired: true,
     async ask ({ wire, requests, target: { origin } }) {
@@ -37,8 +37,8 @@ export const peopleCases: readonly Case[] = [
     group: 'people',
     promise: 'Scripts and SDKs may write',
     failure: 'Scripts and SDKs may not write',
-    why: 'Clients that are no browser send no Origin. Refused, no run is logged.',
-    fix: () => 'Let requests without an Origin pass where no Sec-Fetch-Site says that another site sent them. Is it a rule of a firewall or a proxy in front?',
+    why: 'Clients that are not browsers send no Origin. If they are refused, no run is logged.',
+    fix: () => 'Let requests without an Origin pass, unless Sec-Fetch-Site says that another site sent them. Does a firewall or a proxy in front refuse them?',
     needs: 'read',
     isRequired: true,
     ask: async ({ controls: { write } }) => judgeNeed(write, isSearchResult)
