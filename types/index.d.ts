@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 
 export type FrameOptions = 'SAMEORIGIN' | 'DENY' | 'NONE'
 
-/** What is passed on to `@fastify/cors`; the origins and credentials are this plugin's to decide. */
+/** The options that are passed on to `@fastify/cors`. This plugin itself decides on origins and credentials. */
 export type CorsOptions = Pick<FastifyCorsOptions,
   | 'methods' | 'allowedHeaders' | 'exposedHeaders' | 'maxAge' | 'cacheControl' | 'optionsSuccessStatus'
   | 'preflight' | 'preflightContinue'>
@@ -11,7 +11,7 @@ export type CorsOptions = Pick<FastifyCorsOptions,
 /** A list: an array, or a string with commas. Pieces are trimmed, empty pieces dropped. */
 export type List = string | readonly string[]
 
-/** A switch as an environment or a command line carries it: `'true'`, `'false'`, `'1'` or `'0'`, in any case. */
+/** A switch as an environment variable or a flag has it: `'true'`, `'false'`, `'1'` or `'0'`, in any case. */
 export type Switch = boolean | string
 
 /** The documented environment variables of the MLflow tracking server, as `@fastify/env` hands them over. */
@@ -49,11 +49,11 @@ export interface MlflowSecurityOptions extends MlflowSecurityEnvironment {
    */
   reportOnly?: Switch | undefined
   /**
-   * Routes that answer whatever the Host, as they are registered.
+   * Routes that answer for every Host, as they are registered.
    * @default ['/health', '/version']
    */
   healthRoutes?: List | undefined
-  /** Sites that may embed this one, beside itself: `Content-Security-Policy: frame-ancestors`. */
+  /** Sites that may embed this one, in addition to itself: `Content-Security-Policy: frame-ancestors`. */
   frameAncestors?: List | undefined
   /** Further `@fastify/cors` options. */
   cors?: CorsOptions | undefined
@@ -71,16 +71,16 @@ export interface Settings {
   readonly cors: Readonly<CorsOptions>
 }
 
-/** What a verdict needs of a request; Node's `IncomingMessage` and `Http2ServerRequest` have it. */
+/** The parts of a request that a verdict needs. Node's `IncomingMessage` and `Http2ServerRequest` have them. */
 export interface RequestHead {
   readonly method?: string | undefined
   readonly url?: string | undefined
-  /** The target as it came, where the server has rewritten `url`. */
+  /** The original target, if the server has rewritten `url`. */
   readonly originalUrl?: string | undefined
   readonly headers: IncomingHttpHeaders
-  /** Names and values in turn, as they came. Without it a second Host header goes unseen. */
+  /** Names and values in turn, as they came. Without them, a second Host header is not noticed. */
   readonly rawHeaders?: readonly string[] | undefined
-  /** The connection: one whose `encrypted` is true has come by https. */
+  /** The connection. If its `encrypted` is true, the request came by https. */
   readonly socket?: object | undefined
 }
 
@@ -108,7 +108,7 @@ export interface Allowed {
 
 interface RefusedRequest {
   readonly allowed: false
-  /** The offending value as it came; empty where it is missing. */
+  /** The refused value, as it came; empty if it is missing. */
   readonly value: string
   /** The reason and the fix in words. */
   readonly message: string
@@ -137,8 +137,8 @@ export interface CrossOrigin extends RefusedRequest {
   readonly code: 'FST_MLFLOW_SECURITY_CROSS_ORIGIN'
   readonly statusCode: 403
   /**
-   * `allowedHosts` where the browser says that it is the server's own page, on a host that is not in that list; `undefined` where
-   * no entry helps: a malformed Origin, or none at all.
+   * `allowedHosts` if the browser says that it is the server's own page, on a host that is not in that list; `undefined` if no
+   * entry helps: for a malformed Origin, or none at all.
    */
   readonly setting: 'corsAllowedOrigins' | 'allowedHosts' | undefined
   /** What to add to the setting. */
@@ -152,9 +152,9 @@ export type Verdict = Allowed | Refused
 export interface MlflowSecurity {
   readonly settings: Settings
   /**
-   * The verdict on a request outside Fastify's routing, of a raw `upgrade` handler for instance. No route exempts it
-   * from anything, and `reportOnly` does not change it. Behind a trusted proxy it decides on the Host that the proxy sent,
-   * not on X-Forwarded-Host, and knows https by the connection alone.
+   * The verdict on a request outside Fastify's routing, for example in a raw `upgrade` handler. Route overrides do not count,
+   * and `reportOnly` does not change it. Behind a trusted proxy it decides on the Host that the proxy sent,
+   * not on X-Forwarded-Host, and recognises https only by the connection.
    *
    * @example
    * app.server.on('upgrade', (request, socket) => {
@@ -164,13 +164,13 @@ export interface MlflowSecurity {
   inspect (request: RequestHead): Verdict
 }
 
-/** The checks that a route does without, and its own X-Frame-Options. */
+/** The checks that a route turns off, and its own X-Frame-Options. */
 export interface RouteOverride {
   /** `false`: any Host may call this route. */
   readonly host?: false | undefined
   /** `false`: any site may call this route; for OAuth `form_post`, SAML and the like. */
   readonly origin?: false | undefined
-  /** X-Frame-Options of this route, in place of the setting and of `frameAncestors`. */
+  /** X-Frame-Options of this route, instead of the setting and of `frameAncestors`. */
   readonly frameOptions?: FrameOptions | undefined
 }
 
@@ -188,13 +188,13 @@ export interface Refusal {
   readonly check: 'host' | 'origin'
   readonly code: Refused['code']
   readonly statusCode: 400 | 403
-  /** Empty where the request names none. */
+  /** Empty if the request names none. */
   readonly host: string
   readonly origin: string | undefined
   readonly method: string
   readonly url: string
   readonly remoteAddress: string | undefined
-  /** True where the request went on all the same. */
+  /** True if the request went on all the same. */
   readonly reportOnly: boolean
 }
 

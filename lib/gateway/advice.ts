@@ -6,7 +6,7 @@ import { isFromTrustedProxy } from './trust.js'
 const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
 const CROSS_ORIGIN = 'Cross-origin request blocked'
 
-/** Finds it in the first bytes of an answer: the whole body in MLflow's, a JSON message in another gateway's. */
+/** How many bytes of an answer are searched: enough for MLflow's whole body, and for the JSON message of another gateway. */
 const LOOKED_AT = 1024
 
 const FORWARDED = ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto'] as const
@@ -28,7 +28,7 @@ export function warnOnce ({ server, log }: { readonly server: object, readonly l
  *
  * @param upstream - the Host that the upstream gets: `127.0.0.1:5000`
  * @param passesHosts - security is disabled: the upstream gets the client's own Host and Origin
- * @returns what takes the first bytes of each 403 of the upstream
+ * @returns a function that takes the first bytes of each 403 of the upstream
  */
 export function createRefusalAdvice (
   app: { readonly server: object, readonly log: FastifyBaseLogger }, upstream: string, passesHosts: boolean

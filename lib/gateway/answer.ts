@@ -37,7 +37,7 @@ export function writeHead (request: IncomingMessage, response: ServerResponse, {
 }
 
 function writeGrouped (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
-  // Node takes repeated headers in one of two ways: one list for `writeHead`, or a list of values for each name.
+  // Node accepts repeated headers in one of two forms: one list for `writeHead`, or a list of values for each name.
   replaceHeaders(response, [...group(fields)].map(([name, values]) => [name, values.length === 1 ? values.join() : values] as const))
   if (isHttp2(request)) response.writeHead(status)
   else response.writeHead(status, printable(reason))
@@ -79,7 +79,7 @@ function printable (reason: string): string {
   return reason.includes('\ufffd') ? '' : Buffer.from(reason).toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
 }
 
-/** Passes an interim answer on (RFC 9110 §15.2). HTTP/1.0 has none. A pipelined request whose turn has not come goes without. */
+/** Passes an interim answer on (RFC 9110 §15.2). HTTP/1.0 has none. A pipelined request gets none before its turn. */
 export function writeInterim (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
   const stream = streamOf(response)
   if (stream !== undefined) {
@@ -93,18 +93,18 @@ export function writeInterim (request: IncomingMessage, response: ServerResponse
 }
 
 /**
- * Ends an answer that is not complete, so that the client cannot take it for one.
+ * Ends an answer that is not complete, so that it does not look complete to the client.
  *
- * @param rest - what came last of its body
- * @param showsItsEnd - whether the client sees by the answer itself that it has not all of it
+ * @param rest - the last piece of its body
+ * @param showsItsEnd - whether the answer itself shows the client that a part is missing
  */
 export function breakOff (response: ServerResponse, rest: Uint8Array | undefined, showsItsEnd: boolean): void {
   const stream = streamOf(response)
   const { socket } = response
   const end = () => {
-    // In HTTP/2 only the stream: the others on the connection go on.
+    // In HTTP/2 this ends only the stream. The other streams of the connection go on.
     if (stream !== undefined) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
-    // TLS says by itself that a connection was not ended, and knows no reset.
+    // TLS itself shows that a connection was cut off. It has no reset.
     else if (!showsItsEnd && socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
     else response.destroy()
   }

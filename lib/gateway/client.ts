@@ -4,9 +4,9 @@ import type { Upstream } from './options.js'
 
 /** The HTTP client for the upstream. */
 export interface UpstreamClient {
-  /** @param isRepeated - it needs a new connection: where one kept connection has died, the others may have died with it */
+  /** @param isRepeated - the request needs a new connection: if one kept connection has died, the others may have died with it */
   dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler, isRepeated: boolean): boolean
-  /** @returns whether an error ended a connection that had served a request before, as a server closes idle ones */
+  /** @returns whether an error ended a connection that had served a request before. Servers close such connections when idle */
   wasKept (error: object): boolean
   close (): Promise<void>
 }
@@ -37,16 +37,16 @@ export async function createClient ({ origin, headersTimeout, ca }: Upstream, ma
   const single = new undici.Pool(origin, { ...options, pipelining: 0 }) // undici keeps no connection then
   return {
     dispatch: (options, handler, isRepeated) => (isRepeated ? single : pool).dispatch(options, handler),
-    // undici's own errors have what is known of the socket with them.
+    // undici's own errors contain the facts about the socket.
     wasKept: error => [bytesRead.get(error), Reflect.get(Object(Reflect.get(error, 'socket')), 'bytesRead')].some(bytes => Number(bytes) > 0),
     close: async () => { await Promise.all([pool.destroy(), single.destroy()]) }
   }
 }
 
 /**
- * undici opens a connection anew for a request that has been aborted, and has no limit for one that is never used. Its
- * errors of the system do not say how far a connection had come. A reset it takes for the end of a body that has no length,
- * unless it knows it by another code, its own for a connection that was closed.
+ * Makes up for what undici does not do. It opens a new connection even for an aborted request, and never closes one that is not
+ * used. Its errors of the system do not say how many bytes a connection had read. It treats a reset as the end of a body without
+ * a length, unless the error has undici's own code for a closed connection.
  */
 function watched (connect: buildConnector.connector, bytesRead: WeakMap<object, number>): buildConnector.connector {
   return (options, callback) => connect(options, (...[error, socket]) => {
@@ -61,14 +61,14 @@ function watched (connect: buildConnector.connector, bytesRead: WeakMap<object, 
   })
 }
 
-/** What undici's parser of a connection has of interest here. */
+/** The parts of undici's parser that are needed here. */
 interface Parser { readonly paused: boolean, resume (): void }
 
 /**
  * While a client is slow, the parser of its answer is paused. If the upstream ends the connection at that moment, undici fails
- * an assertion that nobody can catch, and the process ends. All that came has been handed over by then, so to resume costs
- * nothing; the handler gets an empty piece, at which it has to resume as well. undici keeps its parser under a symbol of its
- * own; if another version keeps it elsewhere, the tests of slow clients fail.
+ * an assertion that nobody can catch, and the process ends. So the parser is resumed before that. By then, all bytes have been
+ * handed over, so this costs nothing. The handler gets an empty piece, and must resume then as well. undici keeps its parser
+ * under a symbol of its own. If another version keeps it elsewhere, the tests of slow clients fail.
  *
  * @param socket - a connection that has just ended, before undici hears of it
  */

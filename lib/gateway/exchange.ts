@@ -18,12 +18,12 @@ import { isFromTrustedProxy } from './trust.js'
 import { ClientGoneError, Upload } from './upload.js'
 import { upgradeOf } from './upgrade.js'
 
-/** What all exchanges of a gateway share. */
+/** The things that all exchanges of a gateway share. */
 export interface Way extends RequestRules, AnswerRules {
   readonly client: UpstreamClient
-  /** Milliseconds for the answer to an upgrade, which has no other limit where the upstream has none. */
+  /** Milliseconds for the answer to an upgrade, so that there is a limit even if the upstream has none. */
   readonly upgradeTimeout: number
-  /** The last request got no answer: the next answer is worth a line. */
+  /** The last request got no answer, so the next answer gets a log line. */
   isDown: boolean
   /** Receives the body of an upstream's 403. */
   advise (body: Uint8Array): void
@@ -48,7 +48,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #head: Head | undefined
   /** The first piece of the body, while the head is held. */
   #held: Buffer | undefined
-  /** By its length or its last chunk; otherwise the end of the connection is all that the client knows it by. */
+  /** The client sees the end of the answer by its length or its last chunk. Otherwise only the end of the connection shows it. */
   #showsItsEnd = true
   #isFlushed = false
   #isStarted = false
@@ -66,10 +66,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   start (): void {
     const { raw } = this.#reply
-    // A hook may have waited, for a login perhaps, longer than the client.
+    // The client may have hung up while a hook was waiting, for example for a login.
     if (isGone(this.#request.raw)) { this.#onClientClose(); return }
     raw.once('close', () => { this.#onClientClose() }).once('finish', () => { this.#upload?.discard() })
-    // A pipelined response whose turn has not come does not learn that its connection has ended.
+    // Node does not tell a pipelined response that its connection has ended, if its turn has not come.
     if (raw.socket === null) this.#request.raw.socket.once('close', () => { this.#onClientClose() })
     this.#send()
   }
@@ -106,7 +106,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const upgrade = upgradeOf(this.#request.raw)
     this.#tellAnswered()
     this.#reply.hijack()
-    // It is one: undici takes no answer to what has been given up, nor a 101 that nobody has asked for.
+    // It is always defined: undici accepts no answer to an aborted request, and no 101 without a request for it.
     if (upgrade !== undefined) {
       this.#reply.raw.detachSocket(upgrade.socket)
       joinSockets(upgrade, socket, bytesOf(rawHeaders), this.#request.server.server)
@@ -130,9 +130,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#tellAnswered()
     this.#head = { status: statusCode, reason, fields }
     this.#showsItsEnd = hasLength || knowsChunks
-    // What is wrong with the first bytes shows a turn of the loop after the head.
+    // An error in the first bytes of the body appears one turn of the event loop after the head.
     setImmediate(() => setImmediate(() => { this.#flushHeld() }))
-    // Its length is that of the body which it does not have (RFC 9110 §8.6), and undici would miss it.
+    // It may have the length of a body that it does not have (RFC 9110 §8.6). undici would wait for that body.
     if (statusCode === 204 || statusCode === 304) this.onResponseEnd(controller)
   }
 
@@ -177,7 +177,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     controller.abort(problem)
   }
 
-  /** The kept connection died before an answer: the upstream has not seen the request. */
+  /** The kept connection died before an answer, so the upstream has not seen the request. */
   #canRepeat (error: Error): boolean {
     if (this.#isRepeated || this.#isStarted || this.#upload?.isBegun === true) return false
     return IDEMPOTENT.has(this.#request.method) && this.#way.client.wasKept(error)
@@ -222,7 +222,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #giveUp (err: unknown, answer: Error): void {
     const { method, url } = this.#request
     const code = codeOf(err)
-    // An answer came, but a wrong one: the stack may tell where.
+    // The upstream sent a wrong answer. The stack may show what is wrong.
     if (code === '' || /^ERR_(INVALID|HTTP)_/.test(code)) this.#request.log.warn({ err, method, url }, 'No answer from the upstream')
     else {
       this.#way.isDown ||= !isTimeout(err)

@@ -12,12 +12,12 @@ export function isAmbiguous (url = ''): boolean {
 }
 
 /**
- * @param staticPrefix - compared as it is written; it alone may have escapes
- * @returns what tells whether a target has no escapes behind the prefix, so that it reads the same to everyone
+ * @param staticPrefix - compared exactly as written; only this part may have escapes
+ * @returns a function that says whether a target has no escapes after the prefix, so that all programs read it the same way
  */
 export function createIsPlain (staticPrefix: string): (target: string) => boolean {
   const start = `${staticPrefix}/`
-  const otherwise = `${decodeURIComponent(staticPrefix)}/` // the router takes it for the same
+  const otherwise = `${decodeURIComponent(staticPrefix)}/` // the router treats it as the same
   return target => {
     const path = originForm(target)
     if (path.startsWith(start)) return !hasEscapes(path, start.length)

@@ -3,7 +3,7 @@ export function routePattern (path: string): string {
   return path.split('/').map((segment, i) => /[*%]/.test(segment) ? asExpression(segment, i) : segment.replaceAll(':', '::')).join('/')
 }
 
-/** The router has no escape for a star outside an expression, and no way but an expression to match `%40` in a path. */
+/** In the router, only a regular expression can match a star as a character, or `%40` in a path. */
 function asExpression (segment: string, index: number): string {
   const expression = decodeURIComponent(segment).replace(/[^A-Za-z0-9]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
   return `:mlflowSegment${index}(^${expression}$)`

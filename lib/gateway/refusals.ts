@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
-/** MLflow's names for what went wrong, by which its Python client tells it: `PERMISSION_DENIED: Invalid Host header …`. */
+/** MLflow's names for errors. Its Python client shows them: `PERMISSION_DENIED: Invalid Host header …`. */
 const ERROR_CODES: ReadonlyMap<string, string> = new Map([
   ['FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED', 'PERMISSION_DENIED'],
   ['FST_MLFLOW_SECURITY_HOST_MALFORMED', 'INVALID_PARAMETER_VALUE'],
@@ -17,22 +17,22 @@ const ERROR_CODES: ReadonlyMap<string, string> = new Map([
 ])
 
 /**
- * The error handler of a route: what the gateway itself refuses is answered as {@link answerRefusal} does it, unless the app
- * has an error handler of its own. Routes that the gateway has not added keep theirs.
+ * The error handler of a route. It answers as {@link answerRefusal} does, unless the app has an error handler of its own. Routes
+ * that the gateway has not added keep theirs.
  */
 export function answerUnlessHandled (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  if (hasOwnErrorHandler(request.server)) reply.send(error) // which comes next
+  if (hasOwnErrorHandler(request.server)) reply.send(error) // the app's handler runs next
   else answerRefusal(error, request, reply)
 }
 
-/** Fastify tells its own error handler by nothing but its name; one that an app sets is `bound …`. */
+/** Only its name shows that an error handler is Fastify's own. One that an app sets is named `bound …`. */
 export function hasOwnErrorHandler ({ errorHandler }: Pick<FastifyInstance, 'errorHandler'>): boolean {
   return errorHandler.name !== 'defaultErrorHandler'
 }
 
 /**
- * An error handler: what the gateway itself refuses is answered in the form that MLflow's clients read, or as a page where a
- * browser asks for one. Any other error goes on to Fastify's own handler.
+ * An error handler. It answers the gateway's own errors in the form that MLflow's clients read, or as a page if a browser asks
+ * for one. Any other error goes on to Fastify's own handler.
  */
 export function answerRefusal (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const errorCode = ERROR_CODES.get(error.code)

@@ -18,12 +18,12 @@ export interface RequestRules {
   readonly upstream: Upstream
   /** The gateway's own entry in Via (RFC 9110 §7.6.3). */
   readonly via: string
-  /** Nothing was decided: Host, Origin and Sec-Fetch-* are the upstream's to judge. */
+  /** The checks are off, so the upstream gets Host, Origin and Sec-Fetch-*, and may check them itself. */
   readonly passesDecided: boolean
 }
 
 /**
- * The headers for the MLflow server: repeated ones, case and order as they came. Those that were decided on and hop-by-hop ones
+ * The headers for the MLflow server: repeated ones, case and order as they came. Those that the checks have used and hop-by-hop ones
  * are removed. X-Forwarded-For, -Host, -Proto and Via are our own. What hooks have removed, changed or added in
  * `request.headers` counts.
  *

@@ -33,7 +33,7 @@ export interface AnswerHeaders {
   readonly fields: string[]
   /** The body has a length. */
   readonly hasLength: boolean
-  /** A transfer coding whose label would be lost (`Transfer-Encoding: gzip, chunked`): nobody could read the body. */
+  /** A transfer coding whose label would be lost (`Transfer-Encoding: gzip, chunked`). Without it, nobody could read the body. */
   readonly isCoded: boolean
 }
 
@@ -132,8 +132,8 @@ function latin1 (bytes: Buffer | undefined): string {
 }
 
 /**
- * Makes a redirect to the upstream's own address lead to the gateway. Other redirects are left alone. Its scheme may be the
- * gateway's already, if the upstream believes X-Forwarded-Proto.
+ * Makes a redirect to the upstream's own address lead to the gateway. Other redirects are left alone. The
+ * redirect may have the gateway's scheme already, if the upstream believes X-Forwarded-Proto.
  */
 function toPublic (location: string, publicHost: string, protocol: string, { host, path }: Upstream): string {
   const [absolute = '', authority] = /^(?:https?:)?[/\\]{2}([^/\\?#]*)/i.exec(location) ?? []

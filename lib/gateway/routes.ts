@@ -11,24 +11,24 @@ export const TRACE_RENDERER = '/static-files/lib/notebook-trace-renderer/'
 /** The methods that are passed on: those that Fastify knows. */
 export const PASSED = [...METHODS, 'QUERY', 'TRACE'] as const
 
-/** Where requests are told apart that a route's URL does not tell apart. */
+/** The name of the constraint that tells requests with the same URL apart. */
 const CONSTRAINT = 'mlflowGateway'
 
-/** The path has no escapes behind the static prefix: MLflow serves its UI at `…/notebook-trace-renderer/..%2F..%2Findex.html`. */
+/** The path has no escapes after the static prefix: MLflow serves its UI at `…/notebook-trace-renderer/..%2F..%2Findex.html`. */
 const PLAIN = 'plain'
-/** The same, and the request is what a form sends. */
+/** The same, and a form has sent the request. */
 const FORM = 'form'
 
 declare module 'fastify' {
   interface RouteConstraint {
-    /** How a route of the gateway wants its requests. */
+    /** The kind of requests that a route of the gateway takes. */
     mlflowGateway?: 'plain' | 'form'
   }
 }
 
 type Parts = Pick<RouteOptions, 'preParsing' | 'preHandler' | 'handler' | 'errorHandler' | 'config'>
 
-/** Adds the routes that pass everything on to the MLflow server; what the app serves itself stays its own. */
+/** Adds the routes that pass everything on to the MLflow server. Routes of the app stay as they are. */
 export function addRoutes (app: FastifyInstance, { staticPrefix, callbackPaths }: GatewaySettings, parts: Parts): void {
   const { healthRoutes } = app.mlflowSecurity.settings
   const renderer = `${routePattern(staticPrefix)}${TRACE_RENDERER}*`
@@ -48,7 +48,7 @@ export function addRoutes (app: FastifyInstance, { staticPrefix, callbackPaths }
   }
 }
 
-/** The router asks for the kind of each request, and takes only the routes that want it, or want none. */
+/** The router finds out the kind of each request. It uses only the routes for that kind, or those without a kind. */
 function addConstraint (app: FastifyInstance, staticPrefix: string): void {
   const isPlain = createIsPlain(staticPrefix)
   app.addConstraintStrategy({

@@ -45,8 +45,8 @@ function lasting ({ keepAliveTimeout = 72_000, requestTimeout = 0 }: FastifyHttp
 }
 
 /**
- * Fastify closes connections that are idle when it is told to. Those that become so later, and those that have never been
- * used, as browsers and load balancers keep them ready, would keep it from ending.
+ * When Fastify closes, it closes the connections that are idle at that moment. Some would still keep it from ending: those that
+ * become idle later, and those that were never used, which browsers and load balancers keep ready.
  */
 export function hangUpWhenClosing (app: FastifyInstance, isSecure: boolean): void {
   const { server } = app
@@ -84,12 +84,12 @@ function isOf (message: unknown, server: object): boolean {
   return typeof message === 'object' && message !== null && 'server' in message && message.server === server
 }
 
-/** What Fastify shows of its options. */
+/** The options that Fastify shows. */
 interface Shown { readonly [name: string]: unknown }
 
 const WIDER = 'paths that are not health routes to MLflow are exempt as well'
 
-/** The router's options are shown where they were given: at the top, which Fastify deprecates (FSTDEP022), or in `routerOptions`. */
+/** Fastify shows the router's options where the app gave them: at the top, which is deprecated (FSTDEP022), or in `routerOptions`. */
 function formsOf (config: Shown): Shown[] {
   return [config, Object(config.routerOptions)]
 }

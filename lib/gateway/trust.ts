@@ -3,8 +3,8 @@ import type { FastifyRequest } from 'fastify'
 const known = new WeakMap<object, boolean>()
 
 /**
- * @returns whether the peer is a proxy that `trustProxy` names. Only the length of `request.ips` tells, and only if there is an
- *   X-Forwarded-For. So one is put there for a moment. The answer is remembered for the connection.
+ * @returns whether the peer is a proxy that `trustProxy` names. Only the length of `request.ips` shows this, and only if there is
+ *   an X-Forwarded-For. So one is set for a moment. The answer is remembered for the connection.
  */
 export function isFromTrustedProxy (request: FastifyRequest): boolean {
   if (request.ips === undefined) return false

@@ -5,12 +5,12 @@ import { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { mayLackHeaders } from '../grammar/request-target.js'
 
-/** What a client may send behind its request before it has an answer, in bytes; for more it has to wait. */
+/** How many bytes a client may send after its request before it has an answer. For more it has to wait. */
 const EARLY = 1 << 16
 
 /**
- * An upgrade that waits for its answer. Its socket is read meanwhile: only so does a client that gives up show. One that ends
- * its side is gone, as it is for Node where it waits for any other answer.
+ * An upgrade that waits for its answer. Its socket is read meanwhile, because nothing else shows that a client has given up. A
+ * client that ends its side counts as gone, as it does in Node for any other answer.
  */
 export class Upgrade {
   readonly socket: Socket
@@ -32,7 +32,7 @@ export class Upgrade {
     socket.on('data', this.#onData).once('end', this.#onEnd)
   }
 
-  /** Leaves the socket to whoever has the answer. @returns what the client has sent so far */
+  /** Stops reading the socket, so that the caller can use it. @returns what the client has sent so far */
   take (): Buffer {
     this.socket.off('data', this.#onData).off('end', this.#onEnd).pause()
     return Buffer.concat(this.#early)
@@ -41,7 +41,7 @@ export class Upgrade {
 
 const upgrades = new WeakMap<object, Upgrade>()
 
-/** @returns what stands behind a request that is an upgrade */
+/** @returns the upgrade of a request, if it is one */
 export function upgradeOf (raw: object): Upgrade | undefined {
   return upgrades.get(raw)
 }

@@ -5,31 +5,31 @@ import { EntryProblem, attempt } from './entry-problem.js'
 import { ANY_PORT } from './ports.js'
 import { quote } from './quote.js'
 
-/** What one entry of an allow-list says of the host. */
+/** The host part of an entry of an allow-list. */
 export type HostPattern =
   | { readonly kind: 'name', readonly host: string }
   | { readonly kind: 'address', readonly host: string }
   | { readonly kind: 'range', readonly network: string, readonly prefix: number, readonly family: 'ipv4' | 'ipv6' }
   /** `*.company.com`: `parent` is `company.com`. */
   | { readonly kind: 'below', readonly parent: string }
-  /** Any other `*`: what stands before the first, after the last, and between them. */
+  /** A name with any other `*`: the text before the first `*`, the text after the last, and the pieces between them. */
   | { readonly kind: 'glob', readonly first: string, readonly middle: readonly string[], readonly last: string }
 
 const OCTETS_THEN_WILDCARDS = /^((?:(?:0|[1-9][0-9]{0,2})\.){1,3})\*(?:\.\*)*$/
 const DIGITS_DOTS_AND_WILDCARDS = /^[.*]*[0-9][0-9.*]*$/
 const NAME_CHARACTERS_AND_WILDCARDS = /^[a-z0-9_.*-]+$/
 const PORT = /^[0-9]{1,5}$/
-// A prefix length, a path, userinfo or two entries in one: parseHostPattern has the better word for it.
+// A prefix length, a path, userinfo or two entries in one. parseHostPattern has a better message for these.
 const NOT_IN_AN_AUTHORITY = /[/@\s]/
 const CIDR = /^([^/]+)\/([0-9]{1,3})$/
 const RANGE_WITH_PORT = /^(.+\/[0-9]{1,3}):(?:[0-9]+|\*)$/
 const WORD_FOR_EVERYTHING = /^(?:all|any|auto|true)$/i
-// A list as JSON or a shell has it, or what commas have left of one: `["a.com"`, `'a.com'`, `[a.com]`. No IPv6 address.
+// A list as JSON or a shell writes it, or a piece of one between commas: `["a.com"`, `'a.com'`, `[a.com]`. Never an IPv6 address.
 const OTHER_LIST = /["']|^\[[^:\]]*\]?$|^[^[:]*\]$/
 
 /**
  * @param parse - parses an entry of the fix as one of the list
- * @returns the problem without its fix, where the fix would be refused itself or would allow more than anyone has meant
+ * @returns the problem. It has no fix if the fix would itself be refused, or would allow more than anyone wanted
  */
 export function withTrustedFix (problem: unknown, parse: (entry: string) => HostPattern): unknown {
   const isRight = (entry: string): boolean => {
@@ -41,17 +41,17 @@ export function withTrustedFix (problem: unknown, parse: (entry: string) => Host
   return new EntryProblem(problem.message)
 }
 
-/** @returns whether other tools take the entry for "everything": as a host it has to be written with a port */
+/** @returns whether the entry means "everything" in other tools. A host of that name must be written with a port */
 export function isWordForEverything (entry: string): boolean {
   return WORD_FOR_EVERYTHING.test(entry)
 }
 
-/** @throws EntryProblem where the entry is another tool's word for everything */
+/** @throws EntryProblem if the entry is another tool's word for everything */
 export function refuseWordForEverything (entry: string): void {
   if (isWordForEverything(entry)) throw new EntryProblem('is a word that other tools use for everything', '*')
 }
 
-/** @throws EntryProblem where the entry has the quotes, the brackets or the separators of another kind of list */
+/** @throws EntryProblem if the entry has the quotes, brackets or separators of another kind of list */
 export function refuseOtherList (entry: string): void {
   if (/[;|]/.test(entry)) {
     throw new EntryProblem('has ";" or "|"; separate entries with commas', withCommas(entry.replace(/[;|]/g, ' ')))
@@ -60,7 +60,7 @@ export function refuseOtherList (entry: string): void {
   throw new EntryProblem('has quotes or brackets; write only entries, separated by commas', withCommas(entry.replace(/["'[\]]/g, '')))
 }
 
-/** @returns the pieces of a text with white space, as a list has them */
+/** @returns the text with commas in place of its white space */
 export function withCommas (text: string): string {
   return text.trim().split(/\s+/).join(',')
 }
@@ -69,7 +69,7 @@ export function withCommas (text: string): string {
  * Splits `host [":" port]` of an entry. A bare IPv6 address is a host without a port.
  *
  * @returns the host as written, and the port: 0 to 65535, {@link ANY_PORT} for `*`, `undefined` for none
- * @throws EntryProblem where the port is neither a number up to 65535 nor `*`
+ * @throws EntryProblem if the port is neither a number up to 65535 nor `*`
  */
 export function splitPort (entry: string): { host: string, port: number | undefined } {
   const colon = entry.lastIndexOf(':')
@@ -143,7 +143,7 @@ function refuseForeignSyntax (text: string): void {
 function toASCII (text: string): string {
   // eslint-disable-next-line no-control-regex -- the whole of ASCII, control characters included
   if (/^[\x00-\x7f]*$/.test(text)) return text.toLowerCase()
-  // Punycode encodes a label as a whole: a wildcard inside one would stand for something else than it says.
+  // Punycode encodes whole labels. A wildcard inside such a label would match something else than it shows.
   // eslint-disable-next-line no-control-regex -- everything outside ASCII
   if (text.split('.').some(label => label.includes('*') && /[^\x00-\x7f]/.test(label))) {
     throw new EntryProblem('has "*" and non-ASCII letters in one label')
@@ -156,7 +156,7 @@ function parseNamePattern (text: string): HostPattern {
   if (/^[.*]+$/.test(text)) throw new EntryProblem('has only wildcards, which match every name')
   if (DIGITS_DOTS_AND_WILDCARDS.test(text)) return parseOctets(text)
   if (!NAME_CHARACTERS_AND_WILDCARDS.test(text)) throw new EntryProblem('has characters that a host name cannot have')
-  // A wildcard takes part in the name's grammar as any one character would.
+  // For the grammar of names, a wildcard counts as one character.
   const name = parseName(text.replaceAll('*', 'x'))
   if (name === undefined) {
     throw new EntryProblem('is not a valid host name: a label has 1 to 63 characters, the whole name at most 253, and the last label is not a number')
@@ -201,8 +201,8 @@ export function isTooWide (pattern: HostPattern): boolean {
 }
 
 /**
- * @returns the name right above the label of the last wildcard: `company.com` for `*.company.com` and `a*b.company.com`; empty where
- *   there is none, `undefined` where the pattern has no wildcard
+ * @returns the name right above the label of the last wildcard: `company.com` for `*.company.com` and `a*b.company.com`; empty if
+ *   there is none, `undefined` if the pattern has no wildcard
  */
 export function wildcardParent (pattern: HostPattern): string | undefined {
   if (pattern.kind === 'below') return pattern.parent

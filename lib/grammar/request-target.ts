@@ -5,33 +5,33 @@ import type { RequestHead } from '../../types/index.js'
 /** `scheme "://" authority`, as an absolute-form target (RFC 9112 §3.2.2) or a URL begins. */
 const ABSOLUTE_FORM = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)/i
 
-/** @returns the authority of a URL or absolute-form target, or `undefined` where the text is neither */
+/** @returns the authority of a URL or absolute-form target, or `undefined` if the text is neither */
 export function absoluteAuthority (text: string): string | undefined {
   return ABSOLUTE_FORM.exec(text)?.[2]
 }
 
-/** `GET http://host/path` is `GET /path` to the server that is named (RFC 9112 §3.2.2), which the Host check has ensured. */
+/** `GET http://host/path` means `GET /path` on that host (RFC 9112 §3.2.2). The Host check has ensured that it is this server. */
 export function originForm (target: string): string {
   if (target.startsWith('/')) return target
   const path = target.replace(ABSOLUTE_FORM, '')
   return path === target || path.startsWith('/') ? path : `/${path}`
 }
 
-/** @returns the host that the request names: `:authority` in HTTP/2, else the first Host header; empty where there is none */
+/** @returns the host that the request names: `:authority` in HTTP/2, else the first Host header; empty if there is none */
 export function hostValue ({ headers }: RequestHead): string {
   const authority = headers[':authority']
   return typeof authority === 'string' ? authority : headers.host ?? ''
 }
 
 /**
- * A request may name its host in several places; whoever reads another one than we do is led astray.
+ * A request may name its host in several places. A program that reads another one than we do would serve another host.
  *
  * @param host - what {@link hostValue} found
- * @returns why the request is malformed (RFC 9112 §3.2, RFC 9113 §8.3.1), or `undefined` where all places agree
+ * @returns why the request is malformed (RFC 9112 §3.2, RFC 9113 §8.3.1), or `undefined` if all places agree
  */
 export function describeConflict (request: RequestHead, host: string): string | undefined {
   const { headers, rawHeaders } = request
-  const url = request.originalUrl ?? request.url // Fastify's `rewriteUrl` keeps the one that came
+  const url = request.originalUrl ?? request.url // Fastify's `rewriteUrl` keeps the original there
   if (rawHeaders !== undefined) {
     if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has a thousand headers or more, and Node may have dropped some'
     const most = headersThatNodeReads(request)
@@ -48,12 +48,12 @@ export function describeConflict (request: RequestHead, host: string): string | 
 }
 
 const SLASH = 0x2f
-/** Node drops what comes after a thousand headers: a second Host or the Origin might be among it. */
+/** Node drops the headers after the thousandth. A second Host or the Origin may be among them. */
 const MAX_RAW_HEADERS = 2000
 
 /**
- * @returns how many headers Node reads of a request, where the app has set `maxHeadersCount` of its server. Node's documentation
- *   has no way from a connection to its server: without it, the default above holds alone.
+ * @returns how many headers of a request Node reads, if the app has set `maxHeadersCount` on its server. Node does not document
+ *   how to get from a connection to its server. If that fails, only the default above applies.
  */
 function headersThatNodeReads ({ socket }: RequestHead): number {
   const server = socket && 'server' in socket ? socket.server : undefined
@@ -85,7 +85,7 @@ function agreesWithTarget (url: string, host: string): boolean {
   return isSameAuthority(authority, host, defaultPort(scheme.toLowerCase()))
 }
 
-/** @param port - what a missing port stands for */
+/** @param port - the port that a missing port means */
 function isSameAuthority (one: string, other: string, port = NO_PORT): boolean {
   const a = parseAuthority(one)
   const b = parseAuthority(other)

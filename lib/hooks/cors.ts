@@ -37,7 +37,7 @@ export function createCors (settings: Settings, policy: Policy, overrides: Route
     if (origin === undefined || access === 'none') return false
     const route = overrides.corsOf(request)
     if (route === false) return false
-    // "*" never goes with credentials: every site would get them. Browsers refuse the pair as well.
+    // "*" never allows credentials, because every site would get them. Browsers refuse the combination too.
     const allowed = access === 'any' ? EVERYONE : { origin, credentials: true }
     const config = { cors: route === undefined ? allowed : { ...route, ...allowed } }
     const asked = { raw, headers, routeOptions: { config }, corsPreflightEnabled: false }
@@ -54,8 +54,8 @@ export function createCors (settings: Settings, policy: Policy, overrides: Route
 /**
  * Takes the onRequest handler of `@fastify/cors` without registering it. If it were registered, it would add an `OPTIONS *`
  * route, so that the app could not have one, or a catch-all. It would also obey the `config.cors` of any route, which could
- * open what the policy closes. So it is called for allowed Origins only, with an object in place of the request, in which the
- * policy's decision stands as the route's config.
+ * open what the policy closes. So it is called only for allowed Origins. It gets an object in place of the request, with the
+ * policy's decision as the route's config.
  *
  * @returns a function that writes the headers of an allowed Origin
  * @throws TypeError if another version of `@fastify/cors` needs more of the instance than this, or answers asynchronously

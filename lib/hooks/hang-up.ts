@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /**
  * Ends the connection of an upgrade that gets an ordinary answer. Node gives up control of an upgrade's socket. Without this,
- * such a socket would stay open as long as its page likes, and keep the server from closing. Other requests are left alone.
+ * such a socket would stay open until the page closes it, and keep the server from closing. Other requests are left alone.
  */
 export function hangUpAfter ({ headers }: FastifyRequest, reply: FastifyReply): void {
   if (headers.upgrade === undefined) return

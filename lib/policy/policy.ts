@@ -15,11 +15,11 @@ import type { Allowed, AllowedRule, CrossOrigin, HostMalformed, HostNotAllowed, 
 export interface Addressed {
   /** The Host header, or a trusted proxy's X-Forwarded-Host. */
   readonly host: string
-  /** `https` or `wss` where the request is known to have come by TLS. Any other value proves nothing: TLS may end further out. */
+  /** `https` or `wss` if the request is known to have come by TLS. Any other value proves nothing: TLS may end at an outer proxy. */
   readonly protocol: string
 }
 
-/** What an Origin may do with answers, by CORS: nothing, read them without credentials, or all. */
+/** What CORS lets an Origin do with answers: nothing, read them without credentials, or everything. */
 export type CorsAccess = 'none' | 'any' | 'listed'
 
 /** The settings, compiled into decisions on requests. Independent of Fastify. */

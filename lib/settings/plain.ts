@@ -14,7 +14,7 @@ function typesOf ({ type }: { readonly type?: unknown }): unknown[] {
   return [type].flat()
 }
 
-/** @returns the type in JSON Schema's words; for other objects a word that no schema has */
+/** @returns the type in JSON Schema's words; for other objects `other`, which no schema has */
 function plainTypeOf (value: unknown): string {
   if (Array.isArray(value)) return value.every(item => typeof item === 'string') ? 'array' : 'other'
   return typeof value === 'object' ? 'other' : typeof value

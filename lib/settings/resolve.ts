@@ -52,7 +52,7 @@ export function resolveSettings (options: MlflowSecurityOptions, environment: En
 }
 
 /**
- * @param own - names that are options too, for whoever has more of them
+ * @param own - the names of further options
  * @throws FST_MLFLOW_SECURITY_UNKNOWN_OPTION
  */
 export function refuseUnknown (options: MlflowSecurityOptions, own: readonly string[] = []): void {
@@ -79,12 +79,12 @@ function merge (options: MlflowSecurityOptions, environment: Environment): Recor
   return data
 }
 
-/** @fastify/cors takes an undefined option for a value of its own. */
+/** @fastify/cors treats an undefined option as a value. */
 function withoutUndefined (options: CorsOptions): CorsOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
-/** Nothing of the caller's is kept: an array that is changed later would change what is in force. */
+/** A copy, because a later change of the caller's arrays would change the settings in force. */
 function freezeCopy (options: CorsOptions): Readonly<CorsOptions> {
   const copy = structuredClone(options)
   for (const value of Object.values(copy)) Object.freeze(value)
@@ -107,19 +107,19 @@ interface Problem {
 
 const require = createRequire(import.meta.url)
 
-/** Env-schema writes into the schema it is given. Ajv knows a schema that it has compiled by its identity. */
+/** A copy, because env-schema writes into its schema. Always the same copy, because Ajv recognises a compiled schema by identity. */
 const schema = structuredClone(settingsSchema)
 
-/** How env-schema gets its Ajv. After the first use it is that same one: compiling the schema takes milliseconds. */
+/** How env-schema gets its Ajv. After the first use it gets the same Ajv again, because compiling the schema takes milliseconds. */
 let validator: NonNullable<EnvSchemaOpt['ajv']> = {
   customOptions: ajv => {
-    ajv.opts.coerceTypes = false // it would make a host named "true" of a bare --allowed-hosts
+    ajv.opts.coerceTypes = false // otherwise a bare --allowed-hosts would become a host named "true"
     validator = ajv
     return ajv
   }
 }
 
-/** Validates by the schema. Env-schema tells what is wrong by an error alone, which carries those of Ajv. */
+/** Validates by the schema. If a value is wrong, env-schema throws an error that contains Ajv's errors. */
 function tryValidate (data: Record<string, unknown>): { readonly given: GivenSettings } | { readonly problem: Problem } {
   if (arePlain(data)) return { given: data }
   const envSchema: typeof envSchemaType = require('env-schema')

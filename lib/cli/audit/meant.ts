@@ -9,7 +9,7 @@ import { UsageError } from '../usage-error.js'
 import type { Settings } from '../../../types/index.js'
 import type { Target } from './target.js'
 
-/** What is meant to be allowed. If it passes, that is not a gap. */
+/** What the server should allow. If that passes, it is not a gap. */
 export interface Meant {
   readonly settings: Settings
   /** No list of hosts was given. Then the URL's own host is meant to be allowed, as well as the default list. */

@@ -31,8 +31,8 @@ const HANDED_ON = [
 ] as const
 
 /**
- * Parses the command behind `--`. To `mlflow server` and `mlflow ui` the address is appended; the last one counts. Any other
- * command says by `{port}` where the port goes.
+ * Parses the command after `--`. The address is appended to `mlflow server` and `mlflow ui`, where the last one counts. Any other
+ * command has `{port}` in place of the port.
  *
  * @param environment - `process.env`
  * @throws FST_MLFLOW_SECURITY_USAGE if people could get past the gateway, or if MLflow would check requests a second time

@@ -76,7 +76,7 @@ export const frameCases: readonly Case[] = [
   }
 ]
 
-/** A server for scripts alone has none. */
+/** A server that serves only scripts has no start page. */
 function noPage (control: Outcome): Judgement | undefined {
   return control.kind === 'answer' && control.status === 404 ? notApplicable('there is no start page') : undefined
 }
@@ -102,7 +102,7 @@ function judgeNosniff ({ headers }: Answer): Judgement {
   return { verdict: /^nosniff\b/i.test(value) ? 'held' : 'gap', evidence: `X-Content-Type-Options: ${value}` }
 }
 
-/** `frame-ancestors` counts where there is one, X-Frame-Options elsewhere (CSP Level 3 §6.4.2.2). */
+/** If there is a `frame-ancestors`, it counts; otherwise X-Frame-Options counts (CSP Level 3 §6.4.2.2). */
 function judgeFrames ({ meant: { settings } }: Context, { headers }: Answer): Judgement {
   const { xFrameOptions, frameAncestors } = settings
   if (xFrameOptions === 'NONE' && frameAncestors.length === 0) return notApplicable('every site may frame it: xFrameOptions is NONE')
@@ -124,14 +124,14 @@ function ancestorsIn (policies: string): string[][] {
   })
 }
 
-/** @param listed - where nothing is listed, a site that is named is taken for one that is meant */
+/** @param listed - if nothing is listed, every site that is named counts as allowed on purpose */
 function isMeant (source: string, listed: readonly string[]): boolean {
   if (/^'(self|none)'$/i.test(source)) return true
   if (/^(\*|[a-z][a-z0-9+.-]*:|([a-z]+:\/\/)?\*(:.*)?)$/i.test(source)) return false
   return listed.length === 0 || listed.some(entry => entry.toLowerCase() === source.toLowerCase())
 }
 
-/** Of several values, and of one that is none, browsers make nothing or DENY (the HTML standard, §7.3.2.4). */
+/** Browsers treat several values, or an invalid one, as no header or as DENY (the HTML standard, §7.3.2.4). */
 function isEffective (value: string, meant: string): boolean {
   const values = [...new Set(value.split(',').map(single => single.trim().toUpperCase()))]
   if (values.includes('DENY')) return values.length === 1 || values.every(single => single === 'DENY' || single === 'SAMEORIGIN')

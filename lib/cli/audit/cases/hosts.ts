@@ -158,7 +158,7 @@ function malformed ({ target: { authority, host }, meant: { foreign } }: Context
 
 async function unlessAnyHost (context: Context, attacks: readonly Attack[]): Promise<Judgement> {
   const verdict = context.verdicts.get('foreign-host')
-  // One gap, one line: there is one setting that closes it.
+  // One setting closes the gap, so it is reported once.
   if (verdict === 'gap' || verdict === 'note') return notApplicable('any Host passes, see "A foreign Host is refused"')
   return attack(context, attacks)
 }
@@ -175,7 +175,7 @@ async function attack (context: Context, attacks: readonly Attack[], look = (_ou
   return summarise(judged)
 }
 
-/** The first refusal is looked at again: its headers count too. */
+/** Keeps the first refusal, because a later case looks at its headers. */
 function keepRefusal ({ refusals }: Context): (outcome: Outcome) => void {
   return outcome => {
     if (outcome.kind === 'answer' && outcome.status >= 400 && outcome.status < 500 && !refusals.has('foreign-host')) refusals.set('foreign-host', outcome)
@@ -184,7 +184,7 @@ function keepRefusal ({ refusals }: Context): (outcome: Outcome) => void {
 
 const API = 'ajax-api/2.0/mlflow/experiments/search?max_results=1'
 const ARTIFACTS = '/api/2.0/mlflow-artifacts/artifacts/..%2f..%2f..%2f..%2fhealth'
-/** Some read a health route in them, others the API. */
+/** Some programs read these as a health route, others as the API. */
 const POISONED = [
   `/health/../${API}`, `/health/%2e%2e/${API}`, `/health/..%2f${API}`, `/health;/../${API}`, `/${API}&x=/health`, `//health/../${API}`
 ]
@@ -199,7 +199,7 @@ async function askHealth (context: Context): Promise<Judgement> {
   return ownErrorOf(await wire.send(requests.get(ARTIFACTS, changes))) === own ? { verdict: 'gap', evidence: `${ARTIFACTS}: answered by MLflow itself` } : judged
 }
 
-/** @returns MLflow's own error for a path of which a check in front could have made another one; refusals are none */
+/** @returns MLflow's own error for a path that a check in front might have read differently; `undefined` for a refusal */
 function ownErrorOf (outcome: Outcome): string | undefined {
   if (outcome.kind !== 'answer' || (outcome.status !== 400 && outcome.status !== 404)) return undefined
   const [, code] = /^\{"error_code": ?"([A-Z_]+)"/.exec(outcome.body) ?? []

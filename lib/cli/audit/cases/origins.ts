@@ -219,7 +219,7 @@ async function askVary ({ wire, requests, meant: { listed } }: Context): Promise
   return { verdict: 'note', evidence: allowed === '*' ? 'Access-Control-Allow-Origin is * for everyone: nothing differs' : `${corsHeaders(outcome)}, without Vary: Origin` }
 }
 
-/** What is no gap whatever comes out. */
+/** Turns a gap into a note. */
 function asNote ({ verdict, evidence }: Judgement): Judgement {
   return { verdict: verdict === 'gap' ? 'note' : verdict, evidence }
 }

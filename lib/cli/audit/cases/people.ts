@@ -1,7 +1,7 @@
 import type { Case } from '../case.js'
 import { describe, isInvalidHost, isSearchResult, judgeNeed } from '../judge.js'
 
-/** What has to pass: what breaks people is switched off by them, with everything else. */
+/** Requests that must pass. If they do not, people turn all protection off. */
 export const peopleCases: readonly Case[] = [
   {
     id: 'own-address',
