@@ -93,7 +93,7 @@ function isServer (args: readonly string[]): boolean {
 function refuseOwnAddress (args: readonly string[], environment: Environment): void {
   const setting = SETTINGS.find(option => args.some(argument => argument === option || argument.startsWith(`${option}=`)))
   if (setting !== undefined) {
-    throw new UsageError(`Write ${setting} before the --, for the gateway. After the --, the MLflow server would check the gateway's own requests with it.`)
+    throw new UsageError(`Write ${setting} before the --, as a flag of the gateway. After the --, the MLflow server would check the gateway's own requests with it.`)
   }
   for (const { option, variable, bind } of HANDED_ON) {
     const given = [...valuesOf(option, args), ...(variable === undefined ? [] : [environment[variable] ?? ''])]

@@ -38,7 +38,7 @@ t.test('what would let people past the gateway, or check twice, is refused with 
     [[...server, '--waitress-opts', '--listen=*:80'], {}, /^--listen=\*:80 in --waitress-opts would/],
     [server, { MLFLOW_UVICORN_OPTS: '--port 80' }, /^--port in --uvicorn-opts or MLFLOW_UVICORN_OPTS/],
     [server, { MLFLOW_GUNICORN_OPTS: '--bind :80' }, /^--bind in --gunicorn-opts/],
-    [[...server, '--allowed-hosts', 'a'], {}, /^Write --allowed-hosts before the --, for the gateway\. After the --, the MLflow server would check/],
+    [[...server, '--allowed-hosts', 'a'], {}, /^Write --allowed-hosts before the --, as a flag of the gateway\. After the --, the MLflow server would check/],
     [[...server, '--x-frame-options=DENY'], {}, /^Write --x-frame-options before the --/],
     [[...server, '--disable-security-middleware'], {}, /^Write --disable-security-middleware before the --/]
   ] as const) t.throws(() => parse(command, environment), { code: 'FST_MLFLOW_SECURITY_USAGE', message }, command.join(' '))
