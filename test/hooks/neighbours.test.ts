@@ -122,7 +122,7 @@ t.test('Fastify knows it by name, and for which Fastify it is', async t => {
 t.test('registered twice, on whichever instances: a coded error', async t => {
   const { app } = createApp(t)
   await app.register(mlflowSecurity)
-  await t.rejects(async () => app.register(mlflowSecurity), { code: 'FST_MLFLOW_SECURITY_ALREADY_REGISTERED', message: /is registered already.*register it once/ })
+  await t.rejects(async () => app.register(mlflowSecurity), { code: 'FST_MLFLOW_SECURITY_ALREADY_REGISTERED', message: /is registered already.*Register it once/ })
   const nested = createApp(t).app
   nested.register(async app => { await app.register(mlflowSecurity) })
   nested.register(async app => { await app.register(mlflowSecurity) })
