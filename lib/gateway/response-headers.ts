@@ -106,6 +106,7 @@ export function toHintsOrTrailers (raw: readonly Buffer[]): string[] {
 }
 
 const CSP = 'content-security-policy'
+const NOTHING = Buffer.alloc(0)
 
 /** The gateway decides who may frame the pages, and browsers prefer frame-ancestors to X-Frame-Options. */
 function settle (upstreams: readonly string[], own: OwnHeaders[string], ancestors: FrameAncestorsEditor | undefined): string {
@@ -127,8 +128,8 @@ function removeNamed (fields: string[], lower: string[], vary: string[], csp: st
 }
 
 /** The types do not know that names and values come in pairs. */
-function latin1 (bytes: Buffer | undefined): string {
-  return bytes === undefined ? '' : bytes.toString('latin1')
+function latin1 (bytes: Buffer = NOTHING): string {
+  return bytes.toString('latin1')
 }
 
 /**
