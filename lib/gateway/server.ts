@@ -29,8 +29,8 @@ export function createApp ({ fastify, tls }: GatewayOptions): FastifyInstance {
   if (tls !== undefined) Object.assign(options, { http2: true, https: { allowHTTP1: true, ...lasting(options), ...tls, ...http } })
   try {
     const app = Fastify(options)
-    // Node 20 ignores these as options of a server that also speaks HTTP/2: after five minutes, it cut uploads off.
-    if (tls !== undefined) Object.assign(app.server, lasting(options))
+    // Node ignores some of these as options of a server that also speaks HTTP/2. Node 20 cut uploads off after five minutes.
+    if (tls !== undefined) Object.assign(app.server, lasting(options), { shouldUpgradeCallback: http.shouldUpgradeCallback })
     return app
   } catch (error) {
     // Fastify's error for a wrong trustProxy names neither the option nor the value.

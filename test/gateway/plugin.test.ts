@@ -15,7 +15,7 @@ import type { GatewayOptions } from '../../lib/gateway.js'
 import mlflowSecurity from '../../lib/index.js'
 import { createApp, listen, logTo, request, send } from '../fixtures/server.js'
 import { certificate, gateway, recorder, upstream } from '../fixtures/upstream.js'
-import { until } from '../fixtures/until.js'
+import { settled, until } from '../fixtures/until.js'
 
 const HOST = ['Host', 'localhost'] as const
 const EVIL = ['Host', 'evil.com'] as const
@@ -495,9 +495,14 @@ t.test('HTTP/2: streams that are reset at once, by the thousand, cost neither th
     const stream = session.request({ ':path': '/reset' })
     stream.on('error', () => {})
     stream.close(constants.NGHTTP2_CANCEL)
-    await once(stream, 'close')
+    await new Promise(resolve => { stream.once('close', resolve) })
+    ended++
   }
-  for (let i = 0; i < 20 && !session.destroyed; i++) await Promise.race([closed, Promise.all(Array.from({ length: 100 }, one))])
+  let ended = 0
+  // Newer Node takes no more than a thousand resets of a session, and leaves it as it is then.
+  for (let i = 0; i < 20 && !session.destroyed; i++) {
+    await Promise.race([closed, Promise.all(Array.from({ length: 100 }, one)), settled(() => ended)])
+  }
   await until(() => load.running === 0) // no request of them goes on at the upstream
   t.ok(asked > 100, `${asked} have come to the gateway`)
   t.ok(load.most <= 200, `${load.most} at a time at most`)
@@ -505,6 +510,7 @@ t.test('HTTP/2: streams that are reset at once, by the thousand, cost neither th
   t.teardown(() => { other.destroy() })
   t.match(await askHttp2(other, { ':path': '/ok' }), { body: 'ok' }, 'others are served')
   other.close()
+  session.destroy()
   await close()
 })
 

@@ -165,8 +165,10 @@ t.test('a server that reads few headers is not asked beyond them: the Origin and
   const headers = (count: number) => Array.from({ length: count }, (_, i) => [`X-${i}`, '1'] as const)
   for (const count of [5, 8, 40, 200]) {
     const { status } = await request(port, 'POST', CREATE_RUN, [['Host', 'localhost'], ...headers(count), ['Origin', 'https://evil.com']])
-    t.ok(status === 400 || status === 403, `an Origin after ${count} headers: ${status}`)
-    t.equal((await request(port, 'GET', '/', [['Host', 'localhost'], ...headers(count), ['Host', 'evil.com']])).status, 400, `a Host after ${count} headers`)
+    // Newer Node answers 431 itself.
+    t.ok([400, 403, 431].includes(status), `an Origin after ${count} headers: ${status}`)
+    const host = await request(port, 'GET', '/', [['Host', 'localhost'], ...headers(count), ['Host', 'evil.com']])
+    t.ok([400, 431].includes(host.status), `a Host after ${count} headers: ${host.status}`)
   }
   t.equal((await request(port, 'POST', CREATE_RUN, [['Host', 'localhost'], ...headers(5)])).status, 200)
 })
