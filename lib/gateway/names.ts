@@ -10,6 +10,8 @@ const REQUEST_KINDS = new Map<string, RequestKind>([
   ...HOP_BY_HOP.map(name => [name, 'dropped'] as const),
   // undici cannot send trailers, so `Trailer` is dropped with them. The gateway answers `Expect` itself.
   ['trailer', 'dropped'], ['expect', 'dropped'],
+  // `__proto__` to CGI: the headers that Node shows to hooks cannot have it.
+  ['--proto--', 'dropped'],
   ['x-forwarded-for', 'dropped'], ['x-forwarded-host', 'dropped'], ['x-forwarded-proto', 'dropped'], ['forwarded', 'forwarded'],
   ['connection', 'named'], ['host', 'host'], ['origin', 'decided'], ['referer', 'referer'], ['cookie', 'cookie'], ['content-length', 'length']
 ])
@@ -57,13 +59,14 @@ function remember<Kind> (classify: (lower: string) => Kind): (name: string) => K
 const MOST_NAMES = 500
 const LONGEST_NAME = 64
 
-const HARMLESS = /^\s*(keep-alive|close|upgrade)?\s*$/i
+const HARMLESS = new Set(['', 'keep-alive', 'close', 'upgrade'])
 
 /**
  * @param connection - a Connection header
  * @returns the hop-by-hop fields that it names, in lower case; `undefined` if there are none
  */
 export function namedFields (connection: string | undefined): ReadonlySet<string> | undefined {
-  if (connection === undefined || HARMLESS.test(connection)) return undefined
-  return new Set(connection.toLowerCase().split(',').map(name => name.trim()))
+  if (connection === undefined) return undefined
+  const lower = connection.trim().toLowerCase()
+  return HARMLESS.has(lower) ? undefined : new Set(lower.split(',').map(name => name.trim()))
 }

@@ -122,7 +122,7 @@ function pushValues (passed: string[], name: string, values: string | string[] |
 
 /** HTTP/2 splits cookies. They are passed on as one header (RFC 9113 §8.2.3). */
 function pushCookie (passed: string[], name: string, value: string, headers: IncomingHttpHeaders): void {
-  const at = headers[':path'] === undefined ? -1 : passed.indexOf(name)
+  const at = headers[':path'] === undefined ? -1 : passed.findIndex((text, i) => i % 2 === 0 && text === name)
   if (at === -1) passed.push(name, value)
   else passed[at + 1] += `; ${value}`
 }

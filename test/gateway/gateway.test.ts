@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
 import { createGateway } from '../../lib/gateway.js'
+import { namedFields } from '../../lib/gateway/names.js'
 import { toUpstream } from '../../lib/gateway/request-headers.js'
 import { toClient } from '../../lib/gateway/response-headers.js'
 import { loadOptional } from '../../lib/gateway/optional.js'
@@ -190,6 +191,29 @@ t.test('headers that are meant for one hop, or decided on, go no further', async
   for (const [sent, made, arrives] of changes) t.same(ask(sent, { headers: made }), [...arrives, ...forwarded], `${sent.join(' ')}, made ${JSON.stringify(made)}`)
 })
 
+t.test('a header with the one name that Node keeps from hooks does not pass, and is no 502', async t => {
+  const seen: string[] = []
+  const target = await upstream(t, ({ rawHeaders }, response) => { seen.push(rawHeaders.join()); response.end('ok') })
+  const { port } = await gateway(t, { upstream: target })
+  t.equal((await request(port, 'GET', '/', [HOST, ['__proto__', 'x'], ['__Proto__', 'y'], ['constructor', 'z']])).status, 200)
+  t.match(seen.join(), /constructor,z/)
+  t.notMatch(seen.join(), /proto__/i)
+})
+
+t.test('what a Connection header costs grows with its length, not with its square', t => {
+  const cost = (length: number): number => {
+    const connection = `${'\u00a0'.repeat(length)}x`
+    const begin = process.cpuUsage()
+    for (let i = 0; i < 5; i++) t.same([...namedFields(connection) ?? []], ['x'])
+    const { user, system } = process.cpuUsage(begin)
+    return user + system
+  }
+  cost(100) // compiles
+  t.ok(cost(32_000) < 500_000) // it took some seconds
+  for (const connection of ['keep-alive', ' Close ', 'UPGRADE', '', '\t']) t.equal(namedFields(connection), undefined, connection)
+  t.end()
+})
+
 t.test('a thousand lines of one header are read a few times, not a thousand times each', t => {
   for (const repeats of [999, 2]) {
     const lines = Array.from({ length: 999 }, (_, i) => [`x-${Math.floor(i / repeats)}`, `v${i}`]).flat()
@@ -213,6 +237,8 @@ t.test('HTTP/2: the Host is :authority, and cookies that were split are one', as
   t.same(toUpstream({ raw, ip: '::1', host: 'h', protocol: 'https' }, rules, false, false).slice(0, 6), [
     'cookie', 'a=1; b=2', 'accept', '*/*', 'Host', 'mlflow.company.com'
   ])
+  const named = { headers: { ':path': '/', 'x-a': 'cookie', cookie: 'a=1; b=2' }, rawHeaders: [':path', '/', 'x-a', 'cookie', 'cookie', 'a=1', 'cookie', 'b=2'] }
+  t.same(toUpstream({ raw: named, ip: '::1', host: 'h', protocol: 'https' }, rules, false, false).slice(0, 4), ['x-a', 'cookie', 'cookie', 'a=1; b=2'], 'a value is no name')
 })
 
 t.test('the Referer of the own page is what the upstream is told of it', async t => {
