@@ -15,6 +15,7 @@ import type { RequestRules } from './request-headers.js'
 import { toClient, toHintsOrTrailers } from './response-headers.js'
 import type { AnswerRules } from './response-headers.js'
 import { isFromTrustedProxy } from './trust.js'
+import { onceGone } from './turn.js'
 import { ClientGoneError, Upload } from './upload.js'
 import { upgradeOf } from './upgrade.js'
 
@@ -68,9 +69,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { raw } = this.#reply
     // The client may have hung up while a hook was waiting, for example for a login.
     if (isGone(this.#request.raw)) { this.#onClientClose(); return }
-    raw.once('close', () => { this.#onClientClose() }).once('finish', () => { this.#upload?.discard() })
-    // Node does not tell a pipelined response that its connection has ended, if its turn has not come.
-    if (raw.socket === null) this.#request.raw.socket.once('close', () => { this.#onClientClose() })
+    raw.once('finish', () => { this.#upload?.discard() })
+    onceGone(this.#request.raw, raw, () => { this.#onClientClose() })
     this.#send()
   }
 

@@ -294,6 +294,24 @@ t.test('a client that hangs up before its turn on the connection ends its reques
   t.same(closed.toSorted(), ['/1', '/2'])
 })
 
+t.test('a connection that is pipelined on for long keeps nothing of the requests that it had', async t => {
+  const target = await upstream(t, (_request, response) => { response.end('ok') })
+  const connections: Socket[] = []
+  const { port } = await prepared(t, { upstream: target }, app => { app.server.on('connection', (socket: Socket) => { connections.push(socket) }) })
+  const socket = connect(port, '127.0.0.1')
+  let answered = 0
+  let most = 0
+  socket.on('data', chunk => { answered += String(chunk).split('HTTP/1.1 200').length - 1 })
+  for (let asked = 20; asked <= 200; asked += 20) {
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(20))
+    await until(() => answered > asked - 20)
+    most = Math.max(most, connections[0]?.listenerCount('close') ?? Infinity)
+  }
+  await until(() => answered === 200)
+  t.ok(most <= 10, `${most} listeners`) // at eleven Node warns of a leak
+  socket.destroy()
+})
+
 t.test('a malformed Content-Type passes, and hooks see it', async t => {
   const { seen, listener } = recorder()
   const types: unknown[] = []
