@@ -56,12 +56,18 @@ export function routeUpgrades (app: FastifyInstance): void {
   app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (socket.listenerCount('error', ignore) === 0) socket.on('error', ignore) // Node hands it over without a listener
     if (!(socket instanceof Socket)) { socket.destroy(); return }
-    if (!isWebSocket(request)) { serveAnyway(app, request, socket, head); return }
     const response = new ServerResponse(request)
     try {
-      response.assignSocket(socket) // throws while the answer to an earlier request on it is under way
+      // It throws while the answer to an earlier request is under way. A new parser would not know of that one either: answers
+      // would come out of turn, and at that Node ends the process.
+      response.assignSocket(socket)
     } catch {
       socket.destroy()
+      return
+    }
+    if (!isWebSocket(request)) {
+      response.detachSocket(socket)
+      serveAnyway(app, request, socket, head)
       return
     }
     response.shouldKeepAlive = false

@@ -238,9 +238,10 @@ t.test('an upgrade that comes before its turn, or is reset, costs its own connec
     const socket = connect(port, '127.0.0.1')
     socket.on('error', () => {})
     socket.write(`GET /held HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: evil.com\r\nConnection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`)
-    // A joined socket cannot wait for its turn. Any other upgrade is an ordinary request, and waits.
-    if (upgrade === 'websocket') await once(socket, 'close')
-    else await until(() => held > 0)
+    // A joined socket cannot wait for its turn. Any other upgrade is an ordinary request, and waits where Node can ignore it.
+    let isClosed = false
+    socket.once('close', () => { isClosed = true })
+    await until(() => isClosed || (upgrade !== 'websocket' && held > 0))
     socket.destroy()
     t.equal((await request(port, 'GET', '/', [HOST])).status, 200, upgrade)
   }
@@ -427,6 +428,35 @@ t.test('a request that offers h2c and has more headers than Node reads is refuse
   t.match(answer, /^HTTP\/1\.1 4\d\d /)
   t.notMatch(answer, /HTTP\/1\.1 2\d\d/, 'its body is no request')
   t.same(seen, [])
+})
+
+t.test('an offer of h2c before its turn mixes up no answers, and does not end the gateway', async t => {
+  const waiting: Array<() => void> = []
+  const target = await upstream(t, ({ url }, response) => {
+    if (url === '/last' || url === '/') response.end(url)
+    else waiting.push(() => { response.end(url) })
+  })
+  for (const many of ['', 'a: \r\n'.repeat(1100)]) {
+    const { port } = await gateway(t, { upstream: target })
+    const socket = connect(port, '127.0.0.1')
+    let answer = ''
+    let isClosed = false
+    socket.on('error', () => {}).once('close', () => { isClosed = true }).setEncoding('latin1').on('data', chunk => { answer += chunk })
+    socket.write('GET /first HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await until(() => waiting.length === 1)
+    socket.write(`GET /offer HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n${many}\r\n`)
+    await until(() => isClosed || waiting.length === 2 || answer !== '')
+    waiting.shift()?.()
+    await until(() => isClosed || answer.includes('/first') || answer.includes(' 431 '))
+    socket.write('GET /last HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await settled(() => answer.length) // the last one waits for its turn, or gets an answer that is not its own
+    waiting.shift()?.()
+    await settled(() => answer.length)
+    socket.destroy()
+    t.match(answer.replaceAll(/HTTP[^]*?\r\n\r\n/g, ''), /^(|\/first|\/first\/offer|\/first\/offer\/last|\/first\{.*)$/, 'each answer in its turn')
+    t.match(answer, /^($|HTTP\/1\.1 200)/, 'the first request gets its own answer or none')
+    t.equal((await request(port, 'GET', '/', [HOST])).status, 200)
+  }
 })
 
 t.test('a connection that offers h2c again and again costs no more than one', async t => {
