@@ -68,7 +68,13 @@ export function trackConnections (server: Server, takesUpgrades = true): Connect
     if (isDraining) answer.shouldKeepAlive = false
   }
   server.prependListener('request', note)
-  server.prependListener('checkContinue', note)
+  server.prependListener('checkContinue', (request: IncomingMessage, answer: ServerResponse) => {
+    note(request, answer)
+    if (server.listenerCount('checkContinue') > 1) return
+    // Node does this by itself only where nobody listens: without it, such a request would never have an answer.
+    answer.writeContinue()
+    server.emit('request', request, answer)
+  })
 
   return {
     async drain (timeout) {

@@ -10,6 +10,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { trackConnections } from '../../lib/gateway/drain.js'
 import { certificate } from '../fixtures/upstream.js'
+import { until } from '../fixtures/until.js'
 
 const answer: RequestListener = (request, response) => {
   if (request.url === '/begun') response.write('begun')
@@ -92,6 +93,19 @@ t.test('an answer that has begun ends, and its connection is idle from then on; 
   t.notOk(joined.closed, 'what is joined has the whole time')
   await drained
   if (!joined.closed) await once(joined, 'close')
+})
+
+t.test('a server that does not listen for Expect answers it as Node does', async t => {
+  const server = createServer((_request, response) => { response.end('ok') })
+  trackConnections(server, false)
+  const socket = connect(await listening(t, server), '127.0.0.1')
+  let said = ''
+  socket.setEncoding('latin1').on('data', chunk => { said += chunk })
+  for (let i = 1; i <= 2; i++) {
+    socket.write('POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi')
+    await until(() => said.split('HTTP/1.1 100 Continue').length === i + 1 && said.split('HTTP/1.1 200').length === i + 1)
+  }
+  socket.destroy()
 })
 
 t.test('HTTP/2 sessions are told to go, and end with their streams', async t => {

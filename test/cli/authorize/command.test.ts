@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import t from 'tap'
 import { run, says, start } from '../../fixtures/programs.js'
-import { request } from '../../fixtures/server.js'
+import { request, send } from '../../fixtures/server.js'
 
 const QUESTION = [['Host', 'x'], ['X-Original-Method', 'GET'], ['X-Original-URI', '/']] as const
 
@@ -12,6 +12,8 @@ t.test('authorize listens, answers and ends', async t => {
   t.equal((await request(Number(port), 'GET', '/', [...QUESTION, ['X-Original-Host', 'evil.com']])).status, 403)
   const socket = [['Connection', 'Upgrade'], ['Upgrade', 'websocket'], ['Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ==']] as const
   t.equal((await request(Number(port), 'GET', '/', [...QUESTION, ['X-Original-Host', 'mlflow.company.com'], ...socket])).status, 200, 'as Caddy asks for an upgrade')
+  const upload = [...QUESTION, ['X-Original-Host', 'evil.com'], ['Expect', '100-continue'], ['Connection', 'close']].map(([name, value]) => `${name}: ${value}\r\n`)
+  t.match(await send(Number(port), `GET / HTTP/1.1\r\n${upload.join('')}\r\n`), /^HTTP\/1\.1 403 /m, 'as engines ask that copy all headers of an upload')
   started.child.kill('SIGTERM')
   t.same(await once(started.child, 'close'), [0, null])
 })
