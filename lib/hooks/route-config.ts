@@ -129,9 +129,10 @@ const UNSET: RouteSettings = Object.freeze({ override: NONE, cors: undefined })
 const known = new WeakMap<object, RouteSettings>()
 
 function routeSettings (request: FastifyRequest): RouteSettings {
-  const { config } = request.routeOptions
+  const { url, config } = request.routeOptions
   const { mlflowSecurity, cors }: Words = config
   if (mlflowSecurity === undefined && cors === undefined) return UNSET
+  if (url === undefined) return UNSET // no route: the config of setNotFoundHandler, which nobody has checked
   const settings = known.get(config) ?? parseLate(request, config)
   known.set(config, settings)
   return settings

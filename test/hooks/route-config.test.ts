@@ -30,6 +30,19 @@ t.test('a route is exempt from one check, or from all', async t => {
   }
 })
 
+t.test('answers to unknown paths have no overrides, whether or not a route has any', async t => {
+  for (const other of [false, true]) {
+    const { app } = createApp(t)
+    await app.register(mlflowSecurity)
+    if (other) app.get('/x', { config: { mlflowSecurity: { frameOptions: 'NONE' } } }, () => '')
+    app.setNotFoundHandler(Object({ config: { mlflowSecurity: false, cors: false } }), (_request, reply) => { reply.code(404).send('own') })
+    t.match(await app.inject({ url: '/unknown', headers: evil }), { statusCode: 403, headers: { 'x-frame-options': 'SAMEORIGIN' } }, String(other))
+    t.match(await app.inject({ url: '/unknown', headers: { host: 'localhost', origin: 'http://localhost:1' } }), {
+      statusCode: 404, body: 'own', headers: { 'x-frame-options': 'SAMEORIGIN', 'access-control-allow-origin': 'http://localhost:1' }
+    })
+  }
+})
+
 t.test('a wrong override stops the registration of the route', async t => {
   const { app } = createApp(t)
   await app.register(mlflowSecurity)
