@@ -176,7 +176,7 @@ t.test('an upstream that misbehaves is a 502, or an answer that ends early, and 
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => server.close())
-  const { port } = await gateway(t, { upstream: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+  const { port, lines } = await gateway(t, { upstream: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
   const cases: Array<[name: string, bytes: string, status: number, body: string | RegExp]> = [
     ['no HTTP', 'garbage', 502, /UPSTREAM_UNREACHABLE/],
     ['status 999', 'HTTP/1.1 999 X\r\ncontent-length: 0\r\n\r\n', 502, /UPSTREAM_UNREACHABLE/],
@@ -210,6 +210,9 @@ t.test('an upstream that misbehaves is a 502, or an answer that ends early, and 
     for (const header of ['x-hop', 'x-vary', 'vary-x']) t.notOk(headers[header], `${name}: without ${header}`)
     t.notOk(headers['cache-control'], `${name}: no cache keeps an error`)
   }
+  const warnings = lines.filter(({ level }) => level === 40)
+  t.match(warnings[0], { msg: 'No answer from the upstream', err: { message: /Expected HTTP/ } }, 'the log says what is wrong with it')
+  for (const { msg } of warnings) t.notMatch(msg, /undefined/)
 })
 
 t.test('what would smuggle a request through is refused, or made unambiguous', async t => {
