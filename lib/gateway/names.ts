@@ -10,7 +10,7 @@ const REQUEST_KINDS = new Map<string, RequestKind>([
   ...HOP_BY_HOP.map(name => [name, 'dropped'] as const),
   // undici cannot send trailers, so `Trailer` is dropped with them. The gateway answers `Expect` itself.
   ['trailer', 'dropped'], ['expect', 'dropped'],
-  // `__proto__` to CGI: the headers that Node shows to hooks cannot have it.
+  // To CGI this is `__proto__`, which Node's headers object cannot hold: hooks would not see it.
   ['--proto--', 'dropped'],
   ['x-forwarded-for', 'dropped'], ['x-forwarded-host', 'dropped'], ['x-forwarded-proto', 'dropped'], ['forwarded', 'forwarded'],
   ['connection', 'named'], ['host', 'host'], ['origin', 'decided'], ['referer', 'referer'], ['cookie', 'cookie'], ['content-length', 'length']

@@ -58,8 +58,8 @@ export function routeUpgrades (app: FastifyInstance): void {
     if (!(socket instanceof Socket)) { socket.destroy(); return }
     const response = new ServerResponse(request)
     try {
-      // It throws while the answer to an earlier request is under way. A new parser would not know of that one either: answers
-      // would come out of turn, and at that Node ends the process.
+      // It throws while the answer to an earlier request is under way. A new parser would not know of that request, so answers
+      // would come out of turn. Then Node ends the process.
       response.assignSocket(socket)
     } catch {
       socket.destroy()
