@@ -110,7 +110,7 @@ function leaveOptionalOut (project) {
   run('npm', ['install', '--omit=optional', '--omit=dev', '--no-audit', '--no-fund'], project)
   console.log(run(process.execPath, ['import.mjs'], project).trim())
   const { stderr } = spawnSync('npx', ['fastify-mlflow-security', '--upstream', 'http://127.0.0.1:1'], { cwd: project, encoding: 'utf8' })
-  if (!stderr.includes('which is not installed: npm install')) throw new Error(`without its packages the command said: ${stderr}`)
+  if (!stderr.includes('which is not installed. Run npm install')) throw new Error(`without its packages the command said: ${stderr}`)
   console.log(stderr.trim())
 }
 
