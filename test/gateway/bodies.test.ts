@@ -456,8 +456,11 @@ t.test('an offer of h2c before its turn mixes up no answers, and does not end th
     waiting.shift()?.()
     await settled(() => answer.length)
     socket.destroy()
-    t.match(answer.replaceAll(/HTTP[^]*?\r\n\r\n/g, ''), /^(|\/first|\/first\/offer|\/first\/offer\/last|\/first\{.*)$/, 'each answer in its turn')
-    t.match(answer, /^($|HTTP\/1\.1 200)/, 'the first request gets its own answer or none')
+    // Newer Node refuses so many headers itself, and ends the connection.
+    const isRefusedByNode = many !== '' && isClosed && /^HTTP\/1\.1 431 [^]*Exceeded maximum allowed HTTP header size[^]{0,20}$/.test(answer)
+    const bodies = answer.replaceAll(/HTTP[^]*?\r\n\r\n/g, '')
+    t.ok(isRefusedByNode || /^(|\/first|\/first\/offer|\/first\/offer\/last|\/first\{.*)$/.test(bodies), `each answer in its turn: ${bodies}`)
+    t.ok(isRefusedByNode || /^($|HTTP\/1\.1 200)/.test(answer), 'the first request gets its own answer or none')
     t.equal((await request(port, 'GET', '/', [HOST])).status, 200)
   }
 })
