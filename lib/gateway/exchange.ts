@@ -69,7 +69,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { raw } = this.#reply
     // The client may have hung up while a hook was waiting, for example for a login.
     if (isGone(this.#request.raw)) { this.#onClientClose(); return }
-    raw.once('finish', () => { this.#upload?.discard() })
     onceGone(this.#request.raw, raw, () => { this.#onClientClose() })
     this.#send()
   }
@@ -80,7 +79,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const upgrade = upgradeOf(raw)
     const isTrusted = isFromTrustedProxy(this.#request)
     const hasBody = upgrade === undefined && bringsBody(raw)
-    this.#upload = hasBody ? new Upload(raw) : undefined
+    if (hasBody) this.#upload = this.#receive(raw)
     this.#way.client.dispatch({
       path: this.#way.upstream.path + originForm(url),
       method,
@@ -89,6 +88,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
       reset: false, // undici would close the connection after HEAD, and after GET and DELETE with a body
       ...(upgrade === undefined ? {} : { upgrade: protocol, headersTimeout: this.#way.upgradeTimeout })
     }, this, this.#isRepeated)
+  }
+
+  #receive (raw: IncomingMessage): Upload {
+    const upload = new Upload(raw)
+    this.#reply.raw.once('finish', () => { upload.discard() })
+    return upload
   }
 
   onRequestStart (controller: Controller): void {

@@ -46,7 +46,7 @@ export function toUpstream (request: Asked, rules: RequestRules, isTrusted: bool
     const current = headers[lower]
     seen.push(lower)
     if (kind === 'dropped' || own.includes(lower)) continue
-    if (current !== value && isHooks(kind) && isChanged(lower, current, came ??= group(rawHeaders))) {
+    if (current !== value && isHooks(kind) && isChanged(lower, current, came ??= joinLines(rawHeaders))) {
       own.push(lower)
       removeLines(passed, other => other === lower)
       pushValues(passed, name, current)
@@ -87,7 +87,7 @@ const FIRST_COUNTS = new Set([
 interface Lines { readonly first: string, readonly joined: string }
 
 /** All lines at once: a request may have a thousand, and to look for those of each name would take a tenth of a second. */
-function group (rawHeaders: readonly string[]): Map<string, Lines> {
+function joinLines (rawHeaders: readonly string[]): Map<string, Lines> {
   const lines = new Map<string, Lines>()
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const { [i]: name = '', [i + 1]: value = '' } = rawHeaders

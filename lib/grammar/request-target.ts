@@ -33,9 +33,9 @@ export function describeConflict (request: RequestHead, host: string): string | 
   const { headers, rawHeaders } = request
   const url = request.originalUrl ?? request.url // Fastify's `rewriteUrl` keeps the original there
   if (rawHeaders !== undefined) {
-    if (rawHeaders.length >= MAX_RAW_HEADERS) return 'the request has a thousand headers or more, and Node may have dropped some'
-    const most = headersThatNodeReads(request)
-    if (rawHeaders.length >= 2 * most) return `the request has ${most} headers or more, and Node may have dropped some: raise the server's maxHeadersCount`
+    const limit = reachedLimit(request, rawHeaders)
+    if (limit === MAX_HEADERS) return 'the request has a thousand headers or more, and Node may have dropped some'
+    if (limit !== undefined) return `the request has ${limit} headers or more, and Node may have dropped some: raise the server's maxHeadersCount`
     if (hasTwoHosts(rawHeaders)) return 'the request has two Host headers'
   }
   if (headers.host !== undefined && headers.host !== host && !isSameAuthority(headers.host, host)) {
@@ -49,7 +49,15 @@ export function describeConflict (request: RequestHead, host: string): string | 
 
 const SLASH = 0x2f
 /** Node drops the headers after the thousandth. A second Host or the Origin may be among them. */
-const MAX_RAW_HEADERS = 2000
+const MAX_HEADERS = 1000
+
+/** @returns the limit that the headers of a request have reached; `undefined` if Node has dropped none */
+function reachedLimit (request: RequestHead, rawHeaders: readonly string[]): number | undefined {
+  const count = rawHeaders.length / 2
+  if (count >= MAX_HEADERS) return MAX_HEADERS
+  const most = headersThatNodeReads(request)
+  return count >= most ? most : undefined
+}
 
 /**
  * @returns how many headers of a request Node reads, if the app has set `maxHeadersCount` on its server. Node does not document
@@ -75,8 +83,7 @@ function hasTwoHosts (rawHeaders: readonly string[]): boolean {
 
 /** Whether a request has so many headers that Node may have dropped some, its Content-Length among them. */
 export function mayLackHeaders (request: RequestHead & { readonly rawHeaders: readonly string[] }): boolean {
-  const { rawHeaders: { length } } = request
-  return length >= MAX_RAW_HEADERS || length >= 2 * headersThatNodeReads(request)
+  return reachedLimit(request, request.rawHeaders) !== undefined
 }
 
 /** An absolute-form target (RFC 9112 §3.2.2), or CONNECT's authority-form. */

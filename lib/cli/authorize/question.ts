@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { mayLackHeaders } from '../../grammar/request-target.js'
 import type { RequestHead } from '../../../types/index.js'
 
 /** How an engine says which request it asks about. HAProxy's script speaks nginx's dialect. */
@@ -37,9 +38,6 @@ export interface SubRequest {
   readonly rawHeaders: readonly string[]
 }
 
-/** Node drops all headers after the thousandth. The Origin may be among them. */
-const MAX_HEADERS = 1000
-
 /** Creates the function that reads an engine's sub-requests. Only its own dialect's headers count: clients can send the others. */
 export function createReader (dialect: Dialect): (request: SubRequest) => Question {
   const carriers = CARRIERS[dialect]
@@ -69,8 +67,8 @@ function refuse (problem: string): Question {
   return { head: undefined, problem }
 }
 
-function tooMany ({ rawHeaders }: SubRequest): Question | undefined {
-  return rawHeaders.length >= 2 * MAX_HEADERS ? refuse(`The request has ${MAX_HEADERS} headers or more.`) : undefined
+function tooMany (request: SubRequest): Question | undefined {
+  return mayLackHeaders(request) ? refuse('The request has 1000 headers or more.') : undefined
 }
 
 /** Each header that carries the request has to come once, with a value. @returns what is wrong with them */
