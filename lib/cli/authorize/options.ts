@@ -37,7 +37,7 @@ export function authorizeOptions (
 }
 
 function parseDialect (value: string | undefined): Dialect {
-  const allowed = `Allowed: ${DIALECTS.join(', ')}; For HAProxy, use nginx.`
+  const allowed = `Allowed: ${DIALECTS.join(', ')}. For HAProxy, use nginx.`
   if (value === undefined) throw new UsageError(`authorize needs --dialect ENGINE. ${allowed}`)
   const dialect = DIALECTS.find(dialect => dialect === value.toLowerCase())
   if (dialect === undefined) throw new UsageError(`--dialect: ${quote(value)} is not a dialect. ${allowed}`)

@@ -178,6 +178,6 @@ t.test('what flags become', async t => {
   for (const route of ['health', '/health/', '/', '/*', '/:id', '/a%2fb', '/a?b', '/../x', '/./x', '/@health']) {
     t.throws(() => authorizeOptions({ dialect: 'nginx', 'health-routes': [route] }, {}), { code: 'FST_MLFLOW_SECURITY_USAGE', message: /^--health-routes: / }, route)
   }
-  t.throws(() => authorizeOptions({}, {}), { message: 'authorize needs --dialect ENGINE. Allowed: nginx, caddy, traefik, envoy; For HAProxy, use nginx.' })
+  t.throws(() => authorizeOptions({}, {}), { message: 'authorize needs --dialect ENGINE. Allowed: nginx, caddy, traefik, envoy. For HAProxy, use nginx.' })
   t.throws(() => authorizeOptions({ dialect: 'apache' }, {}), { message: /^--dialect: "apache" is not a dialect\. Allowed: nginx, / })
 })
