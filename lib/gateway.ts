@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { resolveGatewayOptions } from './gateway/options.js'
 import type { GatewayOptions, GatewayPluginOptions } from './gateway/options.js'
 import { gatewayPlugin } from './gateway/plugin.js'
-import { answerUnlessHandled } from './gateway/refusals.js'
+import { answerUnlessHandled } from './gateway/error-answers.js'
 import { createApp, hangUpWhenClosing } from './gateway/server.js'
 import mlflowSecurity from './index.js'
 

@@ -6,7 +6,7 @@ import { aboutFlags, authorizeFlags, checkFlags, documentedFlags, serveFlags } f
 import { help } from './help.js'
 import { logOptions, parseLevel } from './logger.js'
 import { serveOptions } from './options.js'
-import { openOutputs } from './outputs.js'
+import { openOutputs } from './open-outputs.js'
 import { UsageError } from './usage-error.js'
 
 type Print = (text: string) => void
@@ -38,7 +38,7 @@ async function runGateway (args: string[], print: Print): Promise<number> {
   const outputs = await openOutputs()
   const log = logOptions(parseLevel(values['log-level']), outputs.format)
   const settings = serveOptions(child === undefined ? values : besideChild(values, child), log)
-  const { run } = await import('./run.js')
+  const { run } = await import('./lifecycle.js')
   const { runWithChild } = await import('./child/run.js')
   const code = child === undefined ? await run(settings, outputs) : await runWithChild(settings, child, outputs)
   await Promise.all([outputs.log.finish(), outputs.errors.finish()])

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { get as secureGet } from 'node:https'
 import type { FastifyInstance } from 'fastify'
 import { createRefusalAdvice, warnOnce } from '../gateway/advice.js'
-import { UPSTREAM_NAME, explain } from '../gateway/explain.js'
+import { UPSTREAM_NAME, explain } from '../gateway/upstream-failures.js'
 import type { Upstream } from '../gateway/options.js'
 
 /** Milliseconds. */

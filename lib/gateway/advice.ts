@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { isLoopback } from '../grammar/authority.js'
-import { isFromTrustedProxy } from './trust.js'
+import { isFromTrustedProxy } from './trusted-proxy.js'
 
 /** MLflow's own words (mlflow/server/security_utils.py). */
 const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'

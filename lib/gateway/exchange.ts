@@ -5,17 +5,17 @@ import type { Dispatcher } from 'undici'
 import { originForm } from '../grammar/request-target.js'
 import { breakOff, flushHead, isHttp2, streamOf, writeHead, writeInterim } from './answer.js'
 import type { Head } from './answer.js'
-import type { UpstreamClient } from './client.js'
+import type { UpstreamClient } from './upstream-client.js'
 import { UpstreamTimeoutError, UpstreamUnreachableError } from './errors.js'
-import { codeOf, explainFailure } from './explain.js'
-import { joinSockets } from './join.js'
+import { codeOf, explainFailure } from './upstream-failures.js'
+import { joinSockets } from './join-sockets.js'
 import { observersOf } from './observers.js'
 import { toUpstream } from './request-headers.js'
 import type { RequestRules } from './request-headers.js'
 import { toClient, toHintsOrTrailers } from './response-headers.js'
 import type { AnswerRules } from './response-headers.js'
-import { isFromTrustedProxy } from './trust.js'
-import { onceGone } from './turn.js'
+import { isFromTrustedProxy } from './trusted-proxy.js'
+import { onceGone } from './client-gone.js'
 import { ClientGoneError, Upload } from './upload.js'
 import { upgradeOf } from './upgrade.js'
 
@@ -143,7 +143,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData (controller: Controller, chunk: Buffer): void {
     if (this.#isOver) return
-    // The connection ended while the answer was paused (resumeParser in client.ts): there is nothing left to wait for.
+    // The connection ended while the answer was paused (resumeParser in upstream-client.ts): there is nothing left to wait for.
     if (chunk.length === 0) { controller.resume(); return }
     if (this.#head?.status === 403) this.#way.advise(chunk)
     if (this.#head !== undefined && !this.#isFlushed && this.#held === undefined) { this.#held = chunk; return }

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Registry } from 'prom-client'
 import { CHANNEL } from '../hooks/report.js'
 import mlflowSecurity from '../index.js'
-import { loadOptional } from './optional.js'
+import { loadOptional } from './optional-dependency.js'
 import { observe } from './observers.js'
 import type { Refusal, Settings } from '../../types/index.js'
 

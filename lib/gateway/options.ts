@@ -5,7 +5,7 @@ import { invalidOption, missingOption, UnknownOptionError } from '../settings/er
 import { splitList } from '../settings/list.js'
 import { REGISTER_OPTIONS, refuseUnknown } from '../settings/resolve.js'
 import { settingsTable } from '../settings/table.js'
-import { routePattern } from './pattern.js'
+import { routePattern } from './route-pattern.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 
 /** The settings of the gateway as a plugin, and those of `fastify-mlflow-security`, which it registers if the app has not. */

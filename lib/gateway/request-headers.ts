@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { namedFields, requestName } from './names.js'
-import type { RequestKind } from './names.js'
+import { namedFields, requestName } from './withheld-headers.js'
+import type { RequestKind } from './withheld-headers.js'
 import type { Upstream } from './options.js'
 
 /** The parts of a Fastify request that its headers are made from. */

@@ -1,7 +1,7 @@
 import { overrideFrameAncestors } from '../http/content-security-policy.js'
 import type { FrameAncestorsEditor } from '../http/content-security-policy.js'
 import { varyByOrigin } from '../http/vary.js'
-import { answerName, namedFields } from './names.js'
+import { answerName, namedFields } from './withheld-headers.js'
 import type { Upstream } from './options.js'
 
 /** How the headers of answers are changed. */

@@ -2,8 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { METHODS } from '../policy/methods.js'
 import type { GatewaySettings } from './options.js'
-import { createIsPlain } from './path.js'
-import { routePattern } from './pattern.js'
+import { createIsPlain } from './ambiguous-path.js'
+import { routePattern } from './route-pattern.js'
 
 /** MLflow's notebooks embed this part of its UI, wherever they are served from. */
 export const TRACE_RENDERER = '/static-files/lib/notebook-trace-renderer/'

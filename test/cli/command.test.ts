@@ -10,7 +10,7 @@ import { request } from '../fixtures/server.js'
 import { certificate, echo, upstream } from '../fixtures/upstream.js'
 import { until } from '../fixtures/until.js'
 
-const WITHOUT = new URL('../fixtures/without.mjs', import.meta.url).href
+const WITHOUT = new URL('../fixtures/without-package.mjs', import.meta.url).href
 const HOST = ['Host', 'localhost'] as const
 
 t.test('a wrong flag or setting is one line on standard error, and an exit code', async t => {

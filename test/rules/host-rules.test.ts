@@ -3,7 +3,7 @@ import { parseAuthority } from '../../lib/grammar/authority.js'
 import { compileHostRules } from '../../lib/rules/host-rules.js'
 import { compileOriginRules } from '../../lib/rules/origin-rules.js'
 import { warnOfOpenWildcards } from '../../lib/rules/wildcards.js'
-import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
+import { DEFAULT_LISTS } from '../../lib/settings/default-lists.js'
 import { codedErrors } from '../../lib/settings/errors.js'
 
 function allows (entries: readonly string[], host: string): boolean {

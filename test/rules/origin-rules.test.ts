@@ -3,7 +3,7 @@ import { compileFrameAncestors } from '../../lib/rules/frame-ancestors.js'
 import { parseOrigin } from '../../lib/grammar/origin.js'
 import { compileOriginRules } from '../../lib/rules/origin-rules.js'
 import { warnOfOpenWildcards } from '../../lib/rules/wildcards.js'
-import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
+import { DEFAULT_LISTS } from '../../lib/settings/default-lists.js'
 import { codedErrors } from '../../lib/settings/errors.js'
 
 function allows (entries: readonly string[], text: string): boolean {

@@ -1,7 +1,7 @@
 import fastifyEnv from '@fastify/env'
 import t from 'tap'
 import mlflowSecurity, { fastifyMlflowSecurity, mlflowSecuritySchema } from '../../lib/index.js'
-import { DEFAULT_LISTS } from '../../lib/settings/defaults.js'
+import { DEFAULT_LISTS } from '../../lib/settings/default-lists.js'
 import { resolveSettings } from '../../lib/settings/resolve.js'
 import type { MlflowSecurityOptions, Settings } from '../../types/index.js'
 import { createApp } from '../fixtures/server.js'

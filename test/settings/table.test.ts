@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { isDefaultList } from '../../lib/settings/defaults.js'
+import { isDefaultList } from '../../lib/settings/default-lists.js'
 import { resolveSettings } from '../../lib/settings/resolve.js'
 import { findMeant } from '../../lib/settings/spelling.js'
 import { nameOf, optionNames, settingOf } from '../../lib/settings/table.js'

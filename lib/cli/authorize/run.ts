@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty'
 import { trackConnections } from '../../gateway/drain.js'
-import { explainListen } from '../failures.js'
+import { explainListen } from '../listen-failures.js'
 import type { ListenAddress } from '../options.js'
 import { untilToldToEnd } from '../signals.js'
 import { createAuthorizer } from './app.js'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { arePlain } from '../../lib/settings/plain.js'
+import { arePlain } from '../../lib/settings/valid-by-type.js'
 
 t.test('texts, lists of texts and switches need no schema; everything else does', async t => {
   const plain: Array<Record<string, unknown>> = [

@@ -1,4 +1,4 @@
-import { codeOf } from '../gateway/explain.js'
+import { codeOf } from '../gateway/upstream-failures.js'
 import { ListenError } from './usage-error.js'
 import type { ListenAddress } from './options.js'
 

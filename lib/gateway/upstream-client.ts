@@ -1,5 +1,5 @@
 import type { Dispatcher, Pool, buildConnector } from 'undici'
-import { loadOptional } from './optional.js'
+import { loadOptional } from './optional-dependency.js'
 import type { Upstream } from './options.js'
 
 /** The HTTP client for the upstream. */

@@ -2,7 +2,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
 import mlflowGateway, { createGateway } from '../../lib/gateway.js'
 import { AmbiguousPathError } from '../../lib/gateway/errors.js'
-import { hasOwnErrorHandler } from '../../lib/gateway/refusals.js'
+import { hasOwnErrorHandler } from '../../lib/gateway/error-answers.js'
 import { createApp, listen, request } from '../fixtures/server.js'
 import { echo, gateway, upstream } from '../fixtures/upstream.js'
 

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import t from 'tap'
 import type { Dispatcher } from 'undici'
-import { createClient } from '../../lib/gateway/client.js'
+import { createClient } from '../../lib/gateway/upstream-client.js'
 import { certificate } from '../fixtures/upstream.js'
 
 /** Every answer is paused at each piece of its body, as for a client that is slow, and goes on after a while. */

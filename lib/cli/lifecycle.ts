@@ -1,7 +1,7 @@
 import { isatty } from 'node:tty'
 import { reloadCertificate } from './certificates.js'
 import type { ServeOptions } from './options.js'
-import type { Outputs } from './outputs.js'
+import type { Outputs } from './open-outputs.js'
 import { probe } from './probe.js'
 import { LAST_REQUESTS, serve } from './serve.js'
 import type { Running } from './serve.js'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { explainListen } from '../../lib/cli/failures.js'
+import { explainListen } from '../../lib/cli/listen-failures.js'
 
 t.test('why an address cannot be listened on, in terms of the flags', async t => {
   const flags = { host: '--host', port: '--port' }
