@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { isWebScheme } from '../grammar/origin.js'
+import { parseAbsoluteForm } from '../grammar/request-target.js'
 import { namedFields, requestName } from './withheld-headers.js'
 import type { RequestKind } from './withheld-headers.js'
 import type { Upstream } from './options.js'
@@ -148,17 +150,17 @@ function hostOf (headers: IncomingHttpHeaders): string | undefined {
   return typeof authority === 'string' ? authority : undefined
 }
 
-const REFERER = /^(https?):\/\/([^/?#]*)/i
-
 /**
  * Flask's form protection compares the Referer with the scheme and the Host that it sees. So the own page's Referer gets the
  * scheme and Host that the upstream is told. Another site's Referer is left alone.
  */
 function toUpstreamReferer (referer: string, { host, protocol }: Asked, { upstream, passesDecided }: RequestRules): string {
-  const [start, scheme, authority] = REFERER.exec(referer) ?? []
-  if (start === undefined || scheme === undefined || authority === undefined) return referer
+  const url = parseAbsoluteForm(referer)
+  if (url === undefined || !isWebScheme(url.scheme)) return referer
+  const { scheme, authority } = url
   if (withoutPort(authority, scheme) !== withoutPort(host, protocol)) return referer
-  return `${protocol}://${passesDecided ? authority : upstream.host}${upstream.path}${referer.slice(start.length)}`
+  const rest = referer.slice(`${scheme}://${authority}`.length)
+  return `${protocol}://${passesDecided ? authority : upstream.host}${upstream.path}${rest}`
 }
 
 function withoutPort (authority: string, scheme: string): string {

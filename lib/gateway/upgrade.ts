@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import { mayLackHeaders } from '../grammar/request-target.js'
+import { mayLackHeaders } from '../grammar/header-limit.js'
 
 /** How many bytes a client may send after its request before it has an answer. For more it has to wait. */
 const EARLY = 1 << 16

@@ -5,7 +5,7 @@ import { EntryProblem } from '../grammar/entry-problem.js'
 import { isWordForEverything, parseHostPattern, refuseOtherList, refuseWordForEverything, splitPort, withTrustedFix } from '../grammar/host-pattern.js'
 import type { HostPattern } from '../grammar/host-pattern.js'
 import { ANY_PORT } from '../grammar/ports.js'
-import { absoluteAuthority } from '../grammar/request-target.js'
+import { parseAbsoluteForm } from '../grammar/request-target.js'
 import { parseEntryOf } from '../settings/problem.js'
 import { nameOf } from '../settings/table.js'
 import { wildcardsOf } from './wildcards.js'
@@ -87,7 +87,7 @@ function parseEntry (entry: string): HostEntry {
 }
 
 function refuseURL (entry: string): void {
-  const authority = absoluteAuthority(entry)
-  if (authority !== undefined) throw new EntryProblem('is a URL, not a host', authority.replace(/.*@/, ''))
+  const url = parseAbsoluteForm(entry)
+  if (url !== undefined) throw new EntryProblem('is a URL, not a host', url.authority.replace(/.*@/, ''))
   if (entry.startsWith('@')) throw new EntryProblem('is not the name of a list', '@default')
 }

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { mayLackHeaders } from '../../grammar/request-target.js'
+import { mayLackHeaders } from '../../grammar/header-limit.js'
 import type { RequestHead } from '../../../types/index.js'
 
 /** How an engine says which request it asks about. HAProxy's script speaks nginx's dialect. */
