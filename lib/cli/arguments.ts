@@ -1,5 +1,4 @@
 import { parseArgs } from 'node:util'
-import { closest } from './closest.js'
 import { UsageError } from './usage-error.js'
 import { quote } from '../grammar/quote.js'
 import { findMeant } from '../settings/spelling.js'
@@ -43,7 +42,6 @@ function checkFlag ({ name, rawName, value }: Token, flags: Flags, seen: Set<str
 function suggest (name: string, flags: Flags): string {
   const names = Object.keys(flags)
   const meant = findMeant(name, names) ??
-    names.find(candidate => name.length > 2 && (candidate.startsWith(name) || name.startsWith(candidate))) ??
-    closest(name, names)
+    names.find(candidate => name.length > 2 && (candidate.startsWith(name) || name.startsWith(candidate)))
   return meant === undefined ? '' : `Did you mean --${meant}? `
 }

@@ -149,7 +149,8 @@ t.test('a wrong value stops the start: option and variable, the value, what is a
 t.test('an unknown option stops the start', async t => {
   const cases: Array<[name: string, meant?: string]> = [
     ['allowedHost', 'allowedHosts'], ['allowed-hosts', 'allowedHosts'], ['corsAllowedOrigin', 'corsAllowedOrigins'],
-    ['AllowedHosts', 'allowedHosts'], ['allowedHOSTS', 'allowedHosts'], ['MLFLOW_SERVER_ALLOWED_HOST', 'MLFLOW_SERVER_ALLOWED_HOSTS'], ['hosts'], ['prefixes']
+    ['AllowedHosts', 'allowedHosts'], ['allowedHOSTS', 'allowedHosts'], ['MLFLOW_SERVER_ALLOWED_HOST', 'MLFLOW_SERVER_ALLOWED_HOSTS'], ['hosts'], ['prefixes'],
+    ['alowedHosts', 'allowedHosts'], ['MLFLOW_SERVER_ALOWED_HOSTS', 'MLFLOW_SERVER_ALLOWED_HOSTS']
   ]
   for (const [name, meant] of cases) {
     const fix = meant === undefined ? '' : ` Did you mean "${meant}"\\?`

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { closest } from '../../lib/cli/closest.js'
+import { findMeant } from '../../lib/settings/spelling.js'
 
 t.test('the name that was meant', t => {
   const names = ['host', 'port', 'allowed-hosts', 'cors-allowed-origins', 'cert']
@@ -8,6 +8,6 @@ t.test('the name that was meant', t => {
     ['alowed-host', 'allowed-hosts'], ['allowd_hosts', 'allowed-hosts'], ['xallowed-hostsx', 'allowed-hosts'], ['alowd-host', undefined],
     ['hosst', 'host'], ['hots', undefined], ['prot', undefined], ['pot', 'port'], ['ort', 'port'], ['po', undefined], ['', undefined], ['certificate', undefined]
   ]
-  for (const [written, meant] of cases) t.equal(closest(written, names), meant, written)
+  for (const [written, meant] of cases) t.equal(findMeant(written, names), meant, written)
   t.end()
 })
