@@ -87,7 +87,7 @@ async function ask (options: GatewayOptions, method: Method, { path, ...question
   gateway.addHook('onRequest', (_request, reply, _done) => { reply.send() })
   const asked = new Promise<Asked>(resolve => {
     gateway.addHook('onSend', async (request) => {
-      const decision = decisionOf(request)
+      const decision = decisionOf(request.server)
       resolve({ settings: gateway.mlflowSecurity.settings, verdict: decision.verdictOn(request), override: decision.overrideOf(request) })
     })
   })

@@ -18,6 +18,7 @@ import { isFromTrustedProxy } from './trusted-proxy.js'
 import { onceGone } from './client-gone.js'
 import { ClientGoneError, Upload } from './upload.js'
 import { upgradeOf } from './upgrade.js'
+import type { FrameOptions } from '../../types/index.js'
 
 /** The things that all exchanges of a gateway share. */
 export interface Way extends RequestRules, AnswerRules {
@@ -43,7 +44,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #way: Way
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
-  readonly #isFramedByAnyone: boolean
+  readonly #frameOptions: FrameOptions | undefined
   #upload: Upload | undefined
   #controller: Controller | undefined
   #head: Head | undefined
@@ -58,11 +59,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #isOver = false
   #isGone = false
 
-  constructor (way: Way, request: FastifyRequest, reply: FastifyReply, isFramedByAnyone: boolean) {
+  /** @param frameOptions - those of the request's route, if it has its own */
+  constructor (way: Way, request: FastifyRequest, reply: FastifyReply, frameOptions: FrameOptions | undefined) {
     this.#way = way
     this.#request = request
     this.#reply = reply
-    this.#isFramedByAnyone = isFramedByAnyone
+    this.#frameOptions = frameOptions
   }
 
   start (): void {
@@ -128,7 +130,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
     const knowsChunks = this.#request.raw.httpVersion !== '1.0'
     const { fields, hasLength, isCoded } = toClient(raw, this.#reply.getHeaders(), this.#request, this.#way, {
-      isFramedByAnyone: this.#isFramedByAnyone, knowsTrailers: knowsChunks
+      frameOptions: this.#frameOptions, knowsTrailers: knowsChunks
     })
     if (isCoded || statusCode < 200 || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }
     this.#sayIfBack()

@@ -4,6 +4,8 @@ import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { createFrameAncestorsEditor } from '../http/content-security-policy.js'
 import { compileFrameAncestors } from '../rules/frame-ancestors.js'
+import { decisionOf } from '../hooks/decision.js'
+import type { Decision } from '../hooks/decision.js'
 import mlflowSecurity from '../index.js'
 import { createRefusalAdvice } from './advice.js'
 import { createClient } from './upstream-client.js'
@@ -38,7 +40,7 @@ const mlflowGateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, opti
     config: {},
     preParsing: setTypeAside(app),
     preHandler: (request, _reply, done) => { done(refusal(request, way)) },
-    handler: createHandler(way),
+    handler: createHandler(way, decisionOf(app)),
     errorHandler: answerUnlessHandled
   })
   routeUpgrades(app)
@@ -66,11 +68,8 @@ async function createWay (app: FastifyInstance, { upstream }: GatewaySettings): 
   }
 }
 
-function createHandler (way: Way): (request: FastifyRequest, reply: FastifyReply) => void {
-  return (request, reply) => {
-    const override = request.routeOptions.config.mlflowSecurity
-    new Exchange(way, request, reply, typeof override === 'object' && override.frameOptions === 'NONE').start()
-  }
+function createHandler (way: Way, { frameOptionsOf }: Decision): (request: FastifyRequest, reply: FastifyReply) => void {
+  return (request, reply) => { new Exchange(way, request, reply, frameOptionsOf(request)).start() }
 }
 
 /** Refuses what cannot be passed on unchanged. */

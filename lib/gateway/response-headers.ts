@@ -3,6 +3,7 @@ import type { FrameAncestorsEditor } from '../http/content-security-policy.js'
 import { varyByOrigin } from '../http/vary.js'
 import { answerName, namedFields } from './withheld-headers.js'
 import type { Upstream } from './options.js'
+import type { FrameOptions } from '../../types/index.js'
 
 /** How the headers of answers are changed. */
 export interface AnswerRules {
@@ -15,8 +16,8 @@ export interface AnswerRules {
 
 /** The parts of the request that matter. */
 interface Asked {
-  /** The route has its own frame options: no `frameAncestors`. */
-  readonly isFramedByAnyone: boolean
+  /** The route's own frame options. They replace `frameAncestors`. */
+  readonly frameOptions: FrameOptions | undefined
   /** HTTP/1.0 has no chunks, so no trailers. */
   readonly knowsTrailers: boolean
 }
@@ -45,7 +46,7 @@ export interface AnswerHeaders {
  * @param own - headers that hooks have set. The upstream's header of the same name wins; cookies of both are kept
  */
 export function toClient (
-  raw: readonly Buffer[], own: OwnHeaders, { host, protocol }: Public, rules: AnswerRules, { isFramedByAnyone, knowsTrailers }: Asked
+  raw: readonly Buffer[], own: OwnHeaders, { host, protocol }: Public, rules: AnswerRules, { frameOptions, knowsTrailers }: Asked
 ): AnswerHeaders {
   const { replaces, upstream, ancestors } = rules
   const fields: string[] = []
@@ -86,7 +87,7 @@ export function toClient (
   }
   if (replaces) {
     fields.push('vary', varyByOrigin(vary.length > 0 ? vary : own.vary))
-    const policy = settle(csp, own[CSP], isFramedByAnyone ? undefined : ancestors)
+    const policy = settle(csp, own[CSP], frameOptions === undefined ? ancestors : undefined)
     if (policy !== '') fields.push(CSP, policy)
   }
   return { fields, hasLength, isCoded }

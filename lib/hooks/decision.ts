@@ -1,13 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Policy } from '../policy/policy.js'
 import type { RouteOverrides } from './route-config.js'
-import type { RouteOverride, Settings, Verdict } from '../../types/index.js'
+import type { FrameOptions, RouteOverride, Settings, Verdict } from '../../types/index.js'
 
 /** Decides on requests, with the overrides of their routes. */
 export interface Decision {
   verdictOn (request: FastifyRequest): Verdict
   /** @returns the checks that the request's route turns off, by its config or as a health route */
   overrideOf (request: FastifyRequest): RouteOverride
+  /** @returns X-Frame-Options of the request's route, if it has its own */
+  frameOptionsOf (request: FastifyRequest): FrameOptions | undefined
 }
 
 /** The key is Node's server: encapsulated instances share it with the root. */
@@ -31,6 +33,7 @@ export function createDecision (root: FastifyInstance, settings: Settings, polic
 
   const decision = Object.freeze({
     overrideOf,
+    frameOptionsOf: (request: FastifyRequest) => overrides.of(request).frameOptions,
     verdictOn (request: FastifyRequest): Verdict {
       const verdict = policy.inspect(request.raw, request)
       if (verdict.allowed) return verdict
@@ -43,11 +46,11 @@ export function createDecision (root: FastifyInstance, settings: Settings, polic
 }
 
 /**
- * @returns the decision of the request's server
+ * @param app - any instance of the server
  * @throws Error if the plugin is not registered on that server
  */
-export function decisionOf ({ server }: FastifyRequest): Decision {
-  const decision = decisions.get(server.server)
-  if (decision === undefined) throw new Error('The plugin is not registered on the server of this request')
+export function decisionOf ({ server }: FastifyInstance): Decision {
+  const decision = decisions.get(server)
+  if (decision === undefined) throw new Error('The plugin is not registered on this server')
   return decision
 }

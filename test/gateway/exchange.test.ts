@@ -647,7 +647,7 @@ t.test('what a client of the upstream still says behind the end of an answer is 
       close: async () => {}
     }
   }
-  for (const path of ['/', '/slow']) app.get(path, (request, reply) => { new Exchange(way, request, reply, false).start() })
+  for (const path of ['/', '/slow']) app.get(path, (request, reply) => { new Exchange(way, request, reply, undefined).start() })
   const port = await listen(app)
   const answer = await request(port, 'GET', '/', [['Host', 'localhost']])
   t.match(answer, { status: 204, body: '', headers: { 'x-from': 'upstream' } })

@@ -261,7 +261,7 @@ t.test('the headers of an answer: as they came, and the gateway\'s own', async t
   const rules = { upstream: upstreamAt, replaces: true, ancestors: undefined }
   const answer = (fields: string[], own = {}, more = {}) =>
     toClient(fields.map(text => Buffer.from(text, 'latin1')), own, { host: 'a', protocol: 'https' }, { ...rules, ...more }, {
-      isFramedByAnyone: false, knowsTrailers: true
+      frameOptions: undefined, knowsTrailers: true
     })
   t.same(answer(['Connection', 'close, X-Hop ,x-other', 'X-Hop', '1', 'X-Other', '2', 'ETag', '3']).fields, ['ETag', '3', 'vary', 'Origin'])
   t.same(answer(['Connection', 'close', 'CONNECTION', 'vary, content-security-policy, content-length', 'Vary', 'a', 'Content-Security-Policy', 'b', 'Content-Length', '1']), {
