@@ -1,9 +1,9 @@
 import type { RequestHead } from '../../types/index.js'
 
-/** The methods that other sites' pages may use, and that the gateway passes on. */
+/** The methods that allowed Origins may use. The gateway passes on two more (`PASSED` in lib/gateway/routes.ts). */
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
-/** RFC 9110 §9.2.1, as far as the Fetch standard lets a page send these without asking first. */
+/** The methods that change nothing (RFC 9110 §9.2.1). Every other one counts as writing, QUERY and unknown ones included. */
 export function isSafe (method: string | undefined): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE'
 }

@@ -1,6 +1,8 @@
 import { NO_PORT, parseAuthority } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import { compileHostRules } from '../rules/host-rules.js'
+import { isForeign, siteOf } from './fetch-site.js'
+import type { Site } from './fetch-site.js'
 import { memoize } from './memo.js'
 import { isPreflight, isSafe } from './methods.js'
 import { isAt, parseOrigin } from '../grammar/origin.js'
@@ -31,24 +33,7 @@ export interface Policy {
   /** Whether host validation is on. */
   readonly validatesHost: boolean
   /**
-   * The verdict on a request. Allocates nothing for one that passes and came before. The checks, in order:
-   *
-   * 1. Security is disabled: every request passes.
-   * 2. The Host. A request that names its host twice, and differently, is malformed. The Host must be in `allowedHosts`; behind a
-   *    trusted proxy X-Forwarded-Host must be, too, because a rebound page can write that header itself.
-   * 3. A method that changes nothing (GET, HEAD, OPTIONS, TRACE) passes, unless it is a preflight or asks for an upgrade.
-   * 4. The route has `origin: false`: it passes.
-   * 5. `corsAllowedOrigins` has `*` and the request has no Cookie: it passes, whatever its Origin.
-   * 6. No Origin: it passes unless the browser says by Sec-Fetch-Site that another site sent it. Curl and SDKs send neither header.
-   * 7. An Origin in `corsAllowedOrigins` passes.
-   * 8. The server's own page passes; a preflight is never its own. A request is the own page's if all of this holds:
-   *    - Sec-Fetch-Site is `same-origin`, `none` or absent: the browser's word comes before any comparison, as in Go's
-   *      CrossOriginProtection (net/http, csrf.go).
-   *    - Its hosts cannot be rebound: host validation is on, or the Host is an IP address or `localhost`.
-   *    - The Origin has the host and port by which the client knows the server, and is not http where the request came by https;
-   *      or Sec-Fetch-Site is `same-origin`, and the Origin is `null` (a form of a page with `Referrer-Policy: no-referrer`) or its
-   *      host is allowed itself (a proxy has rewritten the Host).
-   * 9. Everything else is refused.
+   * The verdict on a request, by the rule below (`function inspect` in this file).
    *
    * @param addressed - left out, the request's own Host and connection count
    * @param override - the checks that the request's route turns off
@@ -124,13 +109,31 @@ export function createPolicy (settings: Settings): Policy {
     return (allowed && !hostRules.allowsEverything) || authority.kind !== 'name' || authority.host === 'localhost'
   }
 
+  /**
+   * The rule. The first step that applies decides. Nothing is allocated for a request that passes, if its Host and Origin came
+   * before.
+   *
+   * 1. Security is disabled: every request passes.
+   * 2. The Host must be well-formed and in `allowedHosts`, and the request must name it without doubt: two Host lines, a Host
+   *    that differs from `:authority` or from the request target, or so many headers that Node may have dropped some, make it
+   *    malformed. Behind a trusted proxy, X-Forwarded-Host must be in the list as well, because a rebound page can write that
+   *    header itself. With `*` in the list every Host passes, malformed ones too. Health routes and routes with `host: false`
+   *    skip this step.
+   * 3. A method that changes nothing (GET, HEAD, OPTIONS, TRACE) passes, unless it is a preflight or asks for an upgrade.
+   * 4. The route has `origin: false`: it passes.
+   * 5. `corsAllowedOrigins` has `*` and the request has no Cookie: it passes, whatever its Origin.
+   * 6. No Origin: it passes, unless the browser says by Sec-Fetch-Site that another page sent it. Curl and SDKs send neither header.
+   * 7. An Origin in `corsAllowedOrigins` passes.
+   * 8. The server's own page passes ({@link isOwnPage}). A preflight is never from it: browsers send none to their own origin.
+   * 9. Everything else is refused.
+   */
   function inspect (request: RequestHead, addressed?: Addressed, override = NO_OVERRIDE): Verdict {
     const value = hostValue(request)
     const known = addressed?.host ?? value
     const conflict = describeConflict(request, value)
     const host = conflict === undefined ? hostFacts(value) : unknownHost
     const effective = known === value ? host : hostFacts(known)
-    if (override.host !== false) {
+    if (override.host !== false) { // 2
       if (!host.allowed) return host.refusal ?? refusals.host('Host', value, undefined, conflict)
       if (!effective.allowed) return refusals.host('X-Forwarded-Host', known, effective.authority)
     }
@@ -142,20 +145,34 @@ export function createPolicy (settings: Settings): Policy {
   ): Verdict {
     const { method, headers } = request
     const preflight = isPreflight(request)
-    if (!preflight && isSafe(method) && headers.upgrade === undefined) return SAFE_METHOD
-    if (override.origin === false) return EXEMPT_ROUTE
-    if (originRules.allowsEverything && headers.cookie === undefined) return ANY_ORIGIN
+    if (!preflight && isSafe(method) && headers.upgrade === undefined) return SAFE_METHOD // 3
+    if (override.origin === false) return EXEMPT_ROUTE // 4
+    if (originRules.allowsEverything && headers.cookie === undefined) return ANY_ORIGIN // 5
     const site = siteOf(headers)
-    if (headers.origin === undefined) return isForeign(site) ? refusals.withoutOrigin(String(site)) : NO_ORIGIN
+    if (headers.origin === undefined) return isForeign(site) ? refusals.withoutOrigin(String(site)) : NO_ORIGIN // 6
     const { origin, listed, refusal } = originFacts(headers.origin)
-    if (listed) return LISTED_ORIGIN
-    // Browsers send no preflight to their own origin.
-    if (preflight) return refusal ?? refusals.opaqueOrigin(headers.origin, site)
-    if (isOwnPage(request, site, origin, host, effective, addressed)) return OWN_PAGE
+    if (listed) return LISTED_ORIGIN // 7
+    if (preflight) return refusal ?? refusals.opaqueOrigin(headers.origin, site) // 8 and 9
+    if (isOwnPage(request, site, origin, host, effective, addressed)) return OWN_PAGE // 8
+    // 9, in the words that help most
     if (origin === undefined || refusal === undefined) return refusals.opaqueOrigin(headers.origin, site)
     return refusals.likelyOwn(headers.origin, origin, effective.authority, site, isHttps(request, addressed)) ?? refusal
   }
 
+  /**
+   * Whether the server's own page sent the request. All of this must hold:
+   *
+   * - Sec-Fetch-Site is `same-origin`, `none` or absent. The browser's word comes before any comparison, as in Go's
+   *   CrossOriginProtection (net/http, csrf.go).
+   * - Neither the Host nor X-Forwarded-Host can have been rebound: each is an IP address, or `localhost`, or in `allowedHosts`
+   *   while that list has no `*`.
+   * - One of these:
+   *   - The Origin is of http or https, and has the host and port by which the client knows the server. If the request is known
+   *     to have come by https, an http Origin does not count.
+   *   - Sec-Fetch-Site is `same-origin`, the Origin is of http or https, and its host is in `allowedHosts` and cannot have been
+   *     rebound either: a proxy has rewritten the Host.
+   *   - Sec-Fetch-Site is `same-origin`, and the Origin is `null`: a form on a page with `Referrer-Policy: no-referrer`.
+   */
   function isOwnPage (
     request: RequestHead, site: Site, origin: Origin | undefined, host: HostFacts, effective: HostFacts, addressed: Addressed | undefined
   ): boolean {
@@ -181,19 +198,7 @@ export function createPolicy (settings: Settings): Policy {
   }
 }
 
-/** The value of Sec-Fetch-Site. */
-type Site = string | string[] | undefined
-
-function siteOf (headers: RequestHead['headers']): Site {
-  return headers['sec-fetch-site']
-}
-
-/** Every other value, a doubled one and an unknown one mean another site (Fetch Metadata Request Headers §2.3). */
-function isForeign (site: Site): boolean {
-  return site !== undefined && site !== 'same-origin' && site !== 'none'
-}
-
 function isHttps ({ socket }: RequestHead, addressed: Addressed | undefined): boolean {
-  if (addressed === undefined) return socket !== undefined && Reflect.get(socket, 'encrypted') === true
+  if (addressed === undefined) return socket !== undefined && 'encrypted' in socket && socket.encrypted === true
   return HTTPS.test(addressed.protocol)
 }

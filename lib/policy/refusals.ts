@@ -1,5 +1,7 @@
 import { formatAuthority } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
+import { isForeign } from './fetch-site.js'
+import type { Site } from './fetch-site.js'
 import type { HostRules } from '../rules/host-rules.js'
 import type { Origin } from '../grammar/origin.js'
 import { defaultPort, isAt, isWebScheme } from '../grammar/origin.js'
@@ -12,9 +14,6 @@ import type { CrossOrigin, HostMalformed, HostNotAllowed, Settings } from '../..
 // MLflow's own sentences, because people search for them.
 const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
 const CROSS_ORIGIN = 'Cross-origin request blocked'
-
-/** A Sec-Fetch-Site header, as Node represents it. */
-type Site = string | string[] | undefined
 
 /** The refusing verdicts, frozen: each says what came and what would allow it. */
 export interface Refusals {
@@ -97,7 +96,7 @@ export function createRefusals (settings: Settings, hostRules: HostRules): Refus
     if (origin.scheme === 'http' && (https || site === 'cross-site')) {
       return 'is an http page, but the server is on https: to browsers these are two sites. If it is the server\'s own page, open it by https.'
     }
-    if (site !== undefined && site !== 'same-origin' && site !== 'none') {
+    if (isForeign(site)) {
       return `has the name of the Host, but the browser says that it is another page (Sec-Fetch-Site ${quote(String(site))}), on another port or scheme.`
     }
     if (!isAt(origin, host)) {
