@@ -1,7 +1,7 @@
 import { aboutFlags, authorizeFlags, documentedFlags, gatewayFlags, requestFlags, targetFlags } from './flags.js'
 import type { Flags } from './flags.js'
+import { wrap } from './wrap.js'
 
-const WIDTH = 100
 const INDENT = ' '.repeat(6)
 
 /** @returns the help page, at most 100 columns wide */
@@ -73,16 +73,6 @@ Examples:
 function describe (flags: Flags): string {
   return Object.entries(flags).map(([name, { value, help, variable, byDefault }]) => {
     const notes = [byDefault && `default: ${byDefault}`, variable].filter(note => note !== undefined)
-    return `  --${name}${value === undefined ? '' : ` ${value}`}\n${wrap(`${help}${notes.length === 0 ? '' : ` [${notes.join('; ')}]`}`)}`
+    return `  --${name}${value === undefined ? '' : ` ${value}`}\n${wrap(`${help}${notes.length === 0 ? '' : ` [${notes.join('; ')}]`}`, INDENT, INDENT)}`
   }).join('\n')
-}
-
-function wrap (text: string): string {
-  const lines = ['']
-  for (const word of text.split(' ')) {
-    const line = lines.at(-1)
-    if (`${INDENT}${line} ${word}`.length > WIDTH) lines.push(word)
-    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`
-  }
-  return lines.map(line => INDENT + line).join('\n')
 }

@@ -1,10 +1,9 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { isLoopback } from '../grammar/authority.js'
+import { CROSS_ORIGIN, INVALID_HOST } from '../policy/refusals.js'
+import { flagOf, settingsTable } from '../settings/table.js'
+import type { DocumentedOption } from '../settings/table.js'
 import { isFromTrustedProxy } from './trusted-proxy.js'
-
-/** MLflow's own words (mlflow/server/security_utils.py). */
-const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
-const CROSS_ORIGIN = 'Cross-origin request blocked'
 
 /** How many bytes of an answer are searched: enough for MLflow's whole body, and for the JSON message of another gateway. */
 const LOOKED_AT = 1024
@@ -35,26 +34,27 @@ export function createRefusalAdvice (
 ): (body: Uint8Array) => void {
   return body => {
     const text = Buffer.from(body).toString('latin1', 0, LOOKED_AT)
-    if (text.includes(INVALID_HOST)) warnOnce(app, passesHosts ? explainOwnCheck('MLFLOW_SERVER_ALLOWED_HOSTS') : explainHost(upstream))
-    if (text.includes(CROSS_ORIGIN)) warnOnce(app, passesHosts ? explainOwnCheck('MLFLOW_SERVER_CORS_ALLOWED_ORIGINS') : explainOrigin(upstream))
+    if (text.includes(INVALID_HOST)) warnOnce(app, passesHosts ? explainOwnCheck('allowedHosts') : explainHost(upstream))
+    if (text.includes(CROSS_ORIGIN)) warnOnce(app, passesHosts ? explainOwnCheck('corsAllowedOrigins') : explainOrigin(upstream))
   }
 }
 
 function explainHost (upstream: string): string {
   return `The MLflow server itself refuses the requests of this gateway: "${INVALID_HOST}". Its own allowed hosts do not include ` +
-    `"${upstream}", the name that the gateway uses for it. Remove MLFLOW_SERVER_ALLOWED_HOSTS (--allowed-hosts) from the MLflow ` +
+    `"${upstream}", the name that the gateway uses for it. Remove ${flagOf('allowedHosts')} from the MLflow ` +
     `server, because the gateway checks hosts now. Or add "${upstream}" there.`
 }
 
 function explainOrigin (upstream: string): string {
   return `The server at ${upstream} refuses requests itself: "${CROSS_ORIGIN}". The gateway sends it no Origin, so the refusal does not ` +
-    'come from an MLflow server, but from something in front of one. Allow the origins there too (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), or point ' +
-    '--upstream at the MLflow server itself.'
+    'come from an MLflow server, but from something in front of one. Allow the origins there too, ' +
+    `${flagOf('corsAllowedOrigins')}, or point --upstream at the MLflow server itself.`
 }
 
-function explainOwnCheck (variable: string): string {
-  return 'The MLflow server itself refuses requests. Security is disabled here (--disable-security-middleware), so its own checks ' +
-    `decide. See ${variable} in its environment.`
+function explainOwnCheck (option: DocumentedOption): string {
+  const { flag } = settingsTable.disableSecurityMiddleware
+  return `The MLflow server itself refuses requests. Security is disabled here (--${flag}), so its own checks decide. See ` +
+    `${settingsTable[option].variable} in its environment.`
 }
 
 /**

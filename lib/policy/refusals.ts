@@ -11,9 +11,9 @@ import type { NamedList } from '../settings/default-lists.js'
 import { nameOf } from '../settings/table.js'
 import type { CrossOrigin, HostMalformed, HostNotAllowed, Settings } from '../../types/index.js'
 
-// MLflow's own sentences, because people search for them.
-const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
-const CROSS_ORIGIN = 'Cross-origin request blocked'
+/** MLflow's own sentences (mlflow/server/security_utils.py). Refusals begin with them, because people search for them. */
+export const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
+export const CROSS_ORIGIN = 'Cross-origin request blocked'
 
 /** The refusing verdicts, frozen: each says what came and what would allow it. */
 export interface Refusals {

@@ -10,17 +10,12 @@ import { isOptionName, optionNames, settingOf, settingsSchema, settingsTable, va
 import type { OptionName } from './table.js'
 import type { CorsOptions, FrameOptions, MlflowSecurityOptions, Settings } from '../../types/index.js'
 
-/** The settings as given, in the form that the schema takes. */
-interface GivenSettings {
-  allowedHosts?: string | string[]
-  corsAllowedOrigins?: string | string[]
-  xFrameOptions?: string
-  disableSecurityMiddleware?: boolean | string
-  reportOnly?: boolean | string
-  healthRoutes?: string | string[]
-  frameAncestors?: string | string[]
-  cors?: CorsOptions
-}
+/** The settings as given, in the forms that the schema takes. */
+type GivenSettings = { [Option in OptionName]?: Given<(typeof settingsTable)[Option]['schema']> }
+type Given<Schema> =
+  Schema extends { readonly type: 'object' } ? CorsOptions
+    : Schema extends { readonly items: object } ? string | string[]
+      : Schema extends { readonly type: 'string' } ? string : boolean | string
 
 /** Options of Fastify's own `register`. `@fastify/autoload` and `fastify start --prefix` pass them on. */
 export const REGISTER_OPTIONS: readonly string[] = ['prefix', 'logLevel', 'logSerializers']
@@ -202,8 +197,8 @@ function resolveFrameOptions (given: string | undefined): FrameOptions {
 }
 
 /** As MLflow reads its variables: true, false, 1 and 0 in any case. */
-function resolveSwitch (option: OptionName, given: boolean | string | undefined): boolean {
-  if (typeof given !== 'string') return given ?? false
+function resolveSwitch (option: 'disableSecurityMiddleware' | 'reportOnly', given: boolean | string | undefined): boolean {
+  if (typeof given !== 'string') return given ?? settingsTable[option].default
   const wanted = given.trim().toLowerCase()
   switch (wanted) {
     case 'true':

@@ -4,7 +4,8 @@ export type OptionName = keyof Settings
 
 export type VariableName = keyof MlflowSecurityEnvironment
 
-/** The facts about a setting. Types, schema, flags, help, messages and the docs come from here. */
+/** The facts about a setting. Schema, flags, help and messages come from here. The public types and the README's table are checked
+ * against it. */
 export interface Setting {
   /** Its name in MLflow's documentation. */
   readonly title: string
@@ -153,23 +154,37 @@ export function nameOf (option: OptionName): string {
   return variable === undefined ? option : `${option} (${variable})`
 }
 
+/** The settings that MLflow documents, which it reads itself as well. */
+export type DocumentedOption = {
+  [Option in OptionName]: (typeof settingsTable)[Option] extends { variable: string } ? Option : never
+}[OptionName]
+
+/**
+ * How messages for people who use the command write a setting: `--allowed-hosts mlflow.lan (MLFLOW_SERVER_ALLOWED_HOSTS)`.
+ *
+ * @param value - left out, the flag alone
+ */
+export function flagOf (option: DocumentedOption, value?: string): string {
+  const { flag, variable } = settingsTable[option]
+  return `--${flag}${value === undefined ? '' : ` ${value}`} (${variable})`
+}
+
 /**
  * The JSON schema of the four documented environment variables, for `env-schema` and `@fastify/env`. An app merges its
  * `properties` into its own schema, and passes the whole configuration to the plugin. The plugin checks the values.
+ *
+ * @example
+ * const schema = { type: 'object', properties: { PORT: { type: 'number' }, ...mlflowSecuritySchema.properties } }
+ * await fastify.register(fastifyEnv, { schema })
+ * await fastify.register(mlflowSecurity, fastify.config)
  */
 export const mlflowSecuritySchema = {
   type: 'object',
-  properties: {
-    [settingsTable.allowedHosts.variable]: { ...LIST, description: describe('allowedHosts') },
-    [settingsTable.corsAllowedOrigins.variable]: { ...LIST, description: describe('corsAllowedOrigins') },
-    [settingsTable.xFrameOptions.variable]: { ...settingsTable.xFrameOptions.schema, description: describe('xFrameOptions') },
-    [settingsTable.disableSecurityMiddleware.variable]: { ...SWITCH, description: describe('disableSecurityMiddleware') }
-  }
+  properties: Object.fromEntries(optionNames.flatMap(option => {
+    const { variable, schema, title, allowed } = settings[option]
+    return variable === undefined ? [] : [[variable, { ...schema, description: `${title}: ${allowed}.` }]]
+  }))
 } as const
-
-function describe (option: OptionName): string {
-  return `${settings[option].title}: ${settings[option].allowed}.`
-}
 
 /** The JSON schema of all settings, by option. */
 export const settingsSchema = {

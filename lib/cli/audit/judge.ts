@@ -11,7 +11,7 @@ export interface Judgement {
   readonly evidence: string
 }
 
-/** MLflow's own sentence. This package's refusals begin with it too. */
+/** How MLflow, Starlette, webpack-dev-server and this package say it. */
 const INVALID_HOST = /Invalid Host header/i
 /** Statuses that do not judge the request itself: too early, too slow, too many. */
 const NOT_ABOUT_THIS_REQUEST = new Set([408, 425, 429])

@@ -1,6 +1,8 @@
 import type { Finding, Report } from './audit.js'
 import type { Group } from './case.js'
 import type { Verdict } from './judge.js'
+import { wrap } from '../wrap.js'
+import { flagOf, settingsTable } from '../../settings/table.js'
 import { describeConnection } from './target.js'
 
 const GROUPS: Readonly<Record<Group, string>> = {
@@ -14,7 +16,6 @@ const WORDS: Readonly<Record<Verdict, string>> = {
   held: 'held', gap: 'GAP', inconclusive: 'inconclusive', 'not applicable': 'not applicable', note: 'note'
 }
 const COLUMN = 'not applicable'.length + 2
-const WIDTH = 100
 const INDENT = ' '.repeat(COLUMN)
 
 /** @returns the report for people: a line for each case; below a gap, what it means and what closes it */
@@ -32,7 +33,7 @@ function head (report: Report): string {
     `Audit of ${target.url} at ${describeConnection(target)}, ${requests} requests`,
     `Meant to be allowed: ${meantInWords(report)}`,
     ...(settings.disableSecurityMiddleware
-      ? ['Note: --disable-security-middleware (MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE) is set. It causes the gaps below.']
+      ? [`Note: ${flagOf('disableSecurityMiddleware')} is set. It causes the gaps below.`]
       : []),
     ...(certificateProblem === undefined ? [] : [`Note: browsers do not trust the certificate (${certificateProblem}). The audit was done all the same.`])
   ]
@@ -41,7 +42,7 @@ function head (report: Report): string {
 
 function meantInWords ({ target, meant: { settings, hostsAreDefault } }: Report): string {
   const { allowedHosts, corsAllowedOrigins, xFrameOptions, frameAncestors } = settings
-  return `hosts ${hostsAreDefault ? `${target.authority}, localhost and private addresses` : allowedHosts.join(', ')}; ` +
+  return `hosts ${hostsAreDefault ? `${target.authority}, ${settingsTable.allowedHosts.defaultInWords}` : allowedHosts.join(', ')}; ` +
     `origins ${target.origin}, ${corsAllowedOrigins.join(', ')}; ` +
     `frames ${frameAncestors.length > 0 ? frameAncestors.join(', ') : xFrameOptions}`
 }
@@ -70,18 +71,6 @@ function summary ({ findings, exitCode }: Report): string {
     ...(exitCode === 1 ? ['"The gateway" is npx fastify-mlflow-security --upstream URL, in front of the MLflow server.'] : []),
     ...(exitCode === 2 ? ['No result: the audit needs an answer to the cases marked "inconclusive" above.'] : [])
   ].join('\n')
-}
-
-/** @param hanging - the indent of all lines but the first */
-function wrap (text: string, indent: string, hanging: string): string {
-  let line = indent
-  let done = ''
-  for (const word of text.split(' ')) {
-    const isFull = line.trim() !== '' && `${line} ${word}`.length > WIDTH
-    if (isFull) done += `${line}\n`
-    line = isFull ? hanging + word : `${line}${line.trim() === '' ? '' : ' '}${word}`
-  }
-  return done + line
 }
 
 /** @returns the report for programs */

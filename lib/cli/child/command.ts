@@ -2,6 +2,7 @@ import { basename } from 'node:path'
 import { resolvePrefix } from '../../gateway/options.js'
 import { quote } from '../../grammar/quote.js'
 import { variableNames } from '../../settings/table.js'
+import { documentedFlags } from '../flags.js'
 import { UsageError } from '../usage-error.js'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -21,7 +22,7 @@ export interface ChildCommand {
 const PLACE = '{port}'
 
 /** The settings that the gateway checks instead of MLflow. */
-const SETTINGS = ['--allowed-hosts', '--cors-allowed-origins', '--x-frame-options', '--disable-security-middleware']
+const SETTINGS = Object.keys(documentedFlags).map(flag => `--${flag}`)
 
 /** MLflow's options that pass options on to a server, with their variables, and the options there that set the address. */
 const HANDED_ON = [

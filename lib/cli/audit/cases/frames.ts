@@ -1,3 +1,4 @@
+import { flagOf } from '../../../settings/table.js'
 import type { Answer, Outcome } from '../answer.js'
 import { notApplicable } from '../case.js'
 import type { Case, Context } from '../case.js'
@@ -18,7 +19,7 @@ export const frameCases: readonly Case[] = [
     why: CLICKJACKING,
     fix: ({ meant: { settings: { xFrameOptions, frameAncestors } } }) => frameAncestors.length > 0
       ? `--frame-ancestors ${frameAncestors.join(',')}, and nothing else in Content-Security-Policy: frame-ancestors.`
-      : `--x-frame-options ${xFrameOptions} (MLFLOW_SERVER_X_FRAME_OPTIONS), or Content-Security-Policy: frame-ancestors 'self'. A proxy in front must not ` +
+      : `${flagOf('xFrameOptions', xFrameOptions)}, or Content-Security-Policy: frame-ancestors 'self'. A proxy in front must not ` +
         'remove it.',
     needs: 'page',
     without: noPage,

@@ -1,3 +1,4 @@
+import { flagOf } from '../../../settings/table.js'
 import type { Outcome } from '../answer.js'
 import { notApplicable } from '../case.js'
 import type { Case, Context } from '../case.js'
@@ -125,7 +126,7 @@ export const hostCases: readonly Case[] = [
 ]
 
 function nameTheHosts ({ target: { authority } }: Pick<Context, 'target'>): string {
-  return `Name the hosts: --allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS) on MLflow, without --disable-security-middleware, or on the ` +
+  return `Name the hosts: ${flagOf('allowedHosts', authority)} on MLflow, without --disable-security-middleware, or on the ` +
     'gateway. A proxy in front must pass the Host on unchanged (nginx: proxy_set_header Host $http_host), or refuse other names itself ' +
     '(nginx: a default_server with return 444).'
 }

@@ -1,3 +1,4 @@
+import { flagOf } from '../../../settings/table.js'
 import type { Answer, Outcome } from '../answer.js'
 import { notApplicable } from '../case.js'
 import type { Case, Context } from '../case.js'
@@ -6,6 +7,7 @@ import type { Judgement } from '../judge.js'
 import { lookAlikes, lookAlikesOf } from '../meant.js'
 
 const FORGERY = "Another site's page, open in the browser of somebody who can reach your server, can change anything there."
+const EXAMPLE = 'https://app.company.com'
 const READING = "Another site's page, open in the browser of somebody who can reach your server, can read experiments, runs and artifacts."
 
 /** One kind of foreign Origin, as it is asked by a write, a preflight and a read. */
@@ -49,8 +51,8 @@ export const originCases: readonly Case[] = [
     promise: 'No foreign Origin gets credentials',
     failure: 'A foreign Origin gets credentials',
     why: `With Access-Control-Allow-Credentials, the browser adds the user's cookies and logins. ${READING}`,
-    fix: () => 'Send Access-Control-Allow-Credentials only to listed sites, never with *, and never to every Origin that asks: --cors-allowed-origins ' +
-      'https://app.company.com (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). If a proxy in front adds the header, remove its rule.',
+    fix: () => 'Send Access-Control-Allow-Credentials only to listed sites, never with *, and never to every Origin that asks: ' +
+      `${flagOf('corsAllowedOrigins', EXAMPLE)}. If a proxy in front adds the header, remove its rule.`,
     needs: 'read',
     async ask (context) {
       const origin = `https://${context.meant.foreign}`
@@ -119,11 +121,11 @@ export const originCases: readonly Case[] = [
 
 function nameTheOrigins ({ target: { origin } }: Pick<Context, 'target'>): string {
   return 'Turn MLflow\'s check on (3.5 or later, without --disable-security-middleware), and list the allowed sites, including its own ' +
-    `address: --cors-allowed-origins ${origin} (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), never *. Or use the gateway, which checks every route.`
+    `address: ${flagOf('corsAllowedOrigins', origin)}, never *. Or use the gateway, which checks every route.`
 }
 
 function nameTheReaders (): string {
-  return 'List the allowed sites: --cors-allowed-origins https://app.company.com (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS), never *. If a proxy in front ' +
+  return `List the allowed sites: ${flagOf('corsAllowedOrigins', EXAMPLE)}, never *. If a proxy in front ` +
     'adds the CORS headers, remove its rule. If every site may read, tell the audit: --cors-allowed-origins \'*\'.'
 }
 

@@ -1,3 +1,4 @@
+import { flagOf, settingsTable } from '../../../settings/table.js'
 import type { Case } from '../case.js'
 import { describe, isInvalidHost, isSearchResult, judgeNeed } from '../judge.js'
 
@@ -9,9 +10,9 @@ export const peopleCases: readonly Case[] = [
     promise: 'The server answers to its own address',
     failure: 'The server refuses its own address',
     why: 'The server refuses the name that you use for it, so nobody can use it by that name.',
-    fix: ({ target: { authority } }) => `Add it to the hosts: --allowed-hosts ${authority} (MLFLOW_SERVER_ALLOWED_HOSTS). MLflow needs the port as well. ` +
-      "If the gateway is in front, this may be MLflow's own check. Then remove MLFLOW_SERVER_ALLOWED_HOSTS from MLflow, or add the host and port " +
-      'of --upstream to it.',
+    fix: ({ target: { authority } }) => `Add it to the hosts: ${flagOf('allowedHosts', authority)}. MLflow needs the port as well. ` +
+      "If the gateway is in front, this may be MLflow's own check. Then remove " +
+      `${settingsTable.allowedHosts.variable} from MLflow, or add the host and port of --upstream to it.`,
     needs: 'read',
     isRequired: true,
     ask: async (_context, { status }) => ({ verdict: 'held', evidence: String(status) }),
@@ -24,7 +25,7 @@ export const peopleCases: readonly Case[] = [
     failure: "The server's own page may not write",
     why: 'People can open the UI and look, but each click that changes something fails (mlflow/mlflow#22618). The next thing they do is to ' +
       'turn all protection off.',
-    fix: ({ target: { origin } }) => `On MLflow itself: --cors-allowed-origins ${origin} (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS). The gateway recognises its ` +
+    fix: ({ target: { origin } }) => `On MLflow itself: ${flagOf('corsAllowedOrigins', origin)}. The gateway recognises its ` +
       'own page without it. A proxy in front must then pass the Host on with its port (nginx: proxy_set_header Host $http_host).',
     needs: 'read',
     isRequired: true,
