@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance } from 'fastify'
-import { resolveGatewayOptions } from './gateway/options.js'
+import { pluginOptions, resolveGatewayOptions } from './gateway/options.js'
 import type { GatewayOptions, GatewayPluginOptions } from './gateway/options.js'
 import { gatewayPlugin } from './gateway/plugin.js'
 import { answerUnlessHandled } from './gateway/error-answers.js'
@@ -28,12 +28,12 @@ export default gatewayPlugin
  */
 export function createGateway (options: GatewayOptions = {}): FastifyInstance {
   const { security } = resolveGatewayOptions(options, process.env)
-  const { before, upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths } = options
+  const { before } = options
   const app = createApp(options)
   hangUpWhenClosing(app, options.tls !== undefined)
   app.addHook('onRoute', route => { route.errorHandler ??= answerUnlessHandled })
   app.register(mlflowSecurity, security)
   if (before !== undefined) app.register(fp(async app => { await before(app) }, { name: 'before' }))
-  app.register(gatewayPlugin, { upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths })
+  app.register(gatewayPlugin, pluginOptions(options))
   return app
 }

@@ -1,3 +1,4 @@
+import { gatewayTable } from '../gateway/table.js'
 import { optionNames, settingOf } from '../settings/table.js'
 import type { OptionName, Setting } from '../settings/table.js'
 
@@ -37,18 +38,12 @@ function toFlag ({ help = '', value, variable, schema, default: byDefault, defau
 
 /** The settings of the gateway. */
 export const gatewayFlags = {
-  upstream: { type: 'string', value: 'URL', help: 'The MLflow server to protect: http://127.0.0.1:5000', variable: 'MLFLOW_TRACKING_URI' },
+  [gatewayTable.upstream.flag]: gatewayTable.upstream,
   host: { type: 'string', value: 'ADDRESS', help: 'The address to listen on', byDefault: '127.0.0.1' },
   port: { type: 'string', value: 'PORT', help: 'The port to listen on', byDefault: '8080' },
   ...ownFlags,
-  'static-prefix': { type: 'string', value: '/PATH', help: 'The --static-prefix that the MLflow server has' },
-  'callback-paths': {
-    type: 'string',
-    multiple: true,
-    value: 'PATHS',
-    help: 'Paths to which an identity provider\'s page may post a login form from its own site: /callback',
-    byDefault: 'none'
-  },
+  [gatewayTable.staticPrefix.flag]: gatewayTable.staticPrefix,
+  [gatewayTable.callbackPaths.flag]: gatewayTable.callbackPaths,
   'trust-proxy': {
     type: 'string',
     multiple: true,
@@ -57,10 +52,8 @@ export const gatewayFlags = {
   },
   cert: { type: 'string', value: 'FILE', help: 'A certificate in PEM: the gateway then speaks https' },
   key: { type: 'string', value: 'FILE', help: 'The key of the certificate, in PEM' },
-  'upstream-ca': { type: 'string', value: 'FILE', help: 'Certificates in PEM to trust if the upstream is https' },
-  'upstream-timeout': {
-    type: 'string', value: 'SECONDS', help: 'Seconds to the first byte of an answer. Bodies have no limit.', byDefault: 'no limit'
-  },
+  [gatewayTable.upstreamCa.flag]: gatewayTable.upstreamCa,
+  [gatewayTable.upstreamTimeout.flag]: gatewayTable.upstreamTimeout,
   'keep-alive-timeout': {
     type: 'string',
     value: 'SECONDS',

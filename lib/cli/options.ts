@@ -3,8 +3,8 @@ import { isIPv6 } from 'node:net'
 import { MAX_PORT, NO_PORT, parseAuthority } from '../grammar/authority.js'
 import { UsageError } from './usage-error.js'
 import type { GatewayOptions } from '../gateway.js'
-import { resolvePrefix } from '../gateway/options.js'
 import { routePattern } from '../gateway/route-pattern.js'
+import { resolvePrefix, withoutPrefix } from '../gateway/static-prefix.js'
 import { quote } from '../grammar/quote.js'
 import { splitList } from '../settings/list.js'
 import { optionNames, settingOf } from '../settings/table.js'
@@ -59,7 +59,7 @@ function belowPrefix (lists: readonly string[], staticPrefix: string | undefined
   const routes = splitList(lists)
   const wrong = routes.find(route => !/^\/[!-~]*$/.test(route))
   if (wrong !== undefined) throw new UsageError(`--health-routes: ${quote(wrong)} is not a path. Allowed: paths that begin with a slash, below --static-prefix: /health,/version.`)
-  return routes.map(route => route.startsWith(`${prefix}/`) ? route.slice(prefix.length) : route).map(route => routePattern(prefix) + route)
+  return routes.map(route => routePattern(prefix) + withoutPrefix(route, prefix))
 }
 
 /** Everything that starting the gateway needs. */

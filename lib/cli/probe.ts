@@ -3,8 +3,9 @@ import type { IncomingMessage } from 'node:http'
 import { get as secureGet } from 'node:https'
 import type { FastifyInstance } from 'fastify'
 import { createRefusalAdvice, warnOnce } from '../gateway/advice.js'
-import { UPSTREAM_NAME, explain } from '../gateway/upstream-failures.js'
 import type { Upstream } from '../gateway/options.js'
+import { UPSTREAM_NAME } from '../gateway/table.js'
+import { explain } from '../gateway/upstream-failures.js'
 
 /** Milliseconds. */
 const TIMEOUT = 10_000

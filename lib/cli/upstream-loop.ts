@@ -1,4 +1,5 @@
 import { hostname as machine } from 'node:os'
+import { UPSTREAM_NAME } from '../gateway/table.js'
 import { isLoopback } from '../grammar/authority.js'
 import { UsageError } from './usage-error.js'
 import { defaultPort } from '../grammar/origin.js'
@@ -17,7 +18,7 @@ export function refuseLoop (upstream: string, { host, port }: ListenAddress): vo
   const names = ['localhost', '0.0.0.0', '::', host, machine(), ...ownAddresses().map(({ address }) => address)]
   const name = hostname.replace(/^\[|\]$|\.$/g, '')
   if (names.some(own => own.toLowerCase() === name) || isLoopback(name) || name.endsWith('.localhost')) {
-    throw new UsageError(`--upstream (MLFLOW_TRACKING_URI): ${upstream} is the address where this gateway itself is to listen. ` +
+    throw new UsageError(`${UPSTREAM_NAME}: ${upstream} is the address where this gateway itself is to listen. ` +
       'Start the MLflow server on another port, and name that one, or choose another --port.')
   }
 }

@@ -40,8 +40,9 @@ export function createRefusalAdvice (
 }
 
 function explainHost (upstream: string): string {
+  const { variable, flag } = settingsTable.allowedHosts
   return `The MLflow server itself refuses the requests of this gateway: "${INVALID_HOST}". Its own allowed hosts do not include ` +
-    `"${upstream}", the name that the gateway uses for it. Remove ${flagOf('allowedHosts')} from the MLflow ` +
+    `"${upstream}", the name that the gateway uses for it. Remove ${variable} (--${flag}) from the MLflow ` +
     `server, because the gateway checks hosts now. Or add "${upstream}" there.`
 }
 

@@ -1,4 +1,5 @@
 import { createError } from '@fastify/error'
+import { describeOwn } from './table.js'
 
 // Errors that a request can cause capture no stack, so that a flood of them stays cheap.
 const gatewayError = (code: string, message: string, statusCode: number) => createError(code, message, statusCode, Error, false)
@@ -8,7 +9,7 @@ export const UpstreamUnreachableError = gatewayError('FST_MLFLOW_SECURITY_UPSTRE
 export const UpstreamTimeoutError = gatewayError('FST_MLFLOW_SECURITY_UPSTREAM_TIMEOUT',
   'The MLflow server behind this gateway has not answered in time. The limit is upstreamTimeout (--upstream-timeout).', 504)
 export const LoopError = gatewayError('FST_MLFLOW_SECURITY_LOOP',
-  'The upstream of this gateway leads back to it. upstream (MLFLOW_TRACKING_URI, --upstream) has to name the MLflow server itself.', 508)
+  `The upstream of this gateway leads back to it. ${describeOwn('upstream').name} has to name the MLflow server itself.`, 508)
 export const AmbiguousPathError = gatewayError('FST_MLFLOW_SECURITY_AMBIGUOUS_PATH',
   'This path is not passed on, because programs read it differently: it does not begin with a slash, or it has a backslash, a "#" or a segment "." or "..".', 400)
 export const CodedTransferError = gatewayError('FST_MLFLOW_SECURITY_CODED_TRANSFER',

@@ -6,6 +6,8 @@ import { splitList } from '../settings/list.js'
 import { REGISTER_OPTIONS, refuseUnknown } from '../settings/resolve.js'
 import { settingsTable } from '../settings/table.js'
 import { routePattern } from './route-pattern.js'
+import { resolvePrefix, withoutPrefix } from './static-prefix.js'
+import { describeOwn, gatewayTable, isOwn, ownOptionNames } from './table.js'
 import type { MlflowSecurityOptions } from '../../types/index.js'
 
 /** The settings of the gateway as a plugin, and those of `fastify-mlflow-security`, which it registers if the app has not. */
@@ -33,11 +35,16 @@ export interface GatewayPluginOptions extends MlflowSecurityOptions {
   callbackPaths?: string | readonly string[] | undefined
 }
 
+/** @returns the options of the plugin among those of `createGateway` */
+export function pluginOptions (options: GatewayOptions): GatewayPluginOptions {
+  return Object.fromEntries(ownOptionNames.map(name => [name, options[name]]))
+}
+
 /** The options of {@link createGateway} alone: the app is then its own. */
 const OF_CREATE_GATEWAY = ['before', 'fastify', 'tls'] as const
 
 /** The gateway's own options, as a message lists them. */
-const OWN = ['upstream', 'staticPrefix', 'upstreamTimeout', 'upstreamCa', 'callbackPaths', ...OF_CREATE_GATEWAY]
+const OWN = [...ownOptionNames, ...OF_CREATE_GATEWAY]
 
 /** Options of Fastify that people give to the gateway itself. */
 const OF_FASTIFY = new Set([
@@ -81,24 +88,6 @@ export interface GatewaySettings {
   readonly security: MlflowSecurityOptions
 }
 
-const UPSTREAM = {
-  name: 'upstream (MLFLOW_TRACKING_URI, --upstream)',
-  allowed: 'the URL of an MLflow server, http://127.0.0.1:5000 or https://mlflow.internal/path'
-}
-const STATIC_PREFIX = {
-  name: 'staticPrefix (--static-prefix)',
-  allowed: 'the --static-prefix of mlflow server, with a leading slash and without a trailing one: /mlflow'
-}
-const UPSTREAM_TIMEOUT = {
-  name: 'upstreamTimeout (--upstream-timeout)',
-  allowed: 'seconds, 0 for no limit, at most 86400'
-}
-
-const CALLBACK_PATHS = {
-  name: 'callbackPaths (--callback-paths)',
-  allowed: 'paths as a request has them, without escapes, not below /api or /ajax-api: /callback'
-}
-
 const BEFORE = { name: 'before', allowed: 'a function that takes the app' }
 const TLS = { name: 'tls (--cert, --key)', allowed: 'an object with cert and key in PEM' }
 const FASTIFY = { name: 'fastify', allowed: 'an object with options of the Fastify app' }
@@ -119,12 +108,12 @@ export function resolveGatewayOptions (
   if (tls !== undefined && !(isObject(tls) && tls.cert && tls.key)) throw invalidOption(TLS, Object.keys(Object(tls)), 'has no cert or no key')
   if (before !== undefined && typeof before !== 'function') throw invalidOption(BEFORE, before, 'is not a function')
   const prefix = resolvePrefix(staticPrefix)
-  const { origin, host, pathname } = resolveUpstream(upstream ?? environment.MLFLOW_TRACKING_URI ?? '')
+  const { origin, host, pathname } = resolveUpstream(upstream ?? environment[gatewayTable.upstream.variable] ?? '')
   return {
     upstream: { origin, host, path: pathname.replace(/\/+$/, ''), headersTimeout: resolveTimeout(upstreamTimeout), ca: upstreamCa },
     staticPrefix: prefix,
     callbackPaths: resolveCallbackPaths(callbackPaths, prefix),
-    security: { healthRoutes: healthRoutes(prefix), ...security }
+    security: { healthRoutes: settingsTable.healthRoutes.default.map(route => routePattern(prefix) + route), ...security }
   }
 }
 
@@ -157,17 +146,10 @@ const IN_AN_APP: Readonly<Record<typeof OF_CREATE_GATEWAY[number], string>> = {
  * @throws FST_MLFLOW_SECURITY_INVALID_OPTION if it is given some
  */
 export function refuseSecuritySettings (options: GatewayPluginOptions): void {
-  const { upstream, staticPrefix, upstreamTimeout, upstreamCa, callbackPaths, ...security } = options
-  for (const [name, value] of Object.entries(security)) {
-    if (value === undefined || REGISTER_OPTIONS.includes(name)) continue
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || isOwn(name) || REGISTER_OPTIONS.includes(name)) continue
     throw invalidOption({ name, allowed: 'nothing here, because fastify-mlflow-security is registered already. Give it the setting there' }, value, 'would do nothing')
   }
-}
-
-/** MLflow's own health routes. Probes ask for them by any Host. */
-export function healthRoutes (staticPrefix: string): string[] {
-  const prefix = routePattern(staticPrefix)
-  return settingsTable.healthRoutes.default.map(route => prefix + route)
 }
 
 const API = /^\/(ajax-)?api(\/|$)/i
@@ -175,53 +157,27 @@ const API = /^\/(ajax-)?api(\/|$)/i
 function resolveCallbackPaths (value: GatewayPluginOptions['callbackPaths'] = [], prefix: string): string[] {
   const paths = splitList(value)
   for (const path of paths) {
-    const below = path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : path
-    if (!/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+;=:@-]+)+\/?$/.test(below)) throw invalidOption(CALLBACK_PATHS, path, 'is not a valid path')
-    if (API.test(path) || API.test(below)) throw invalidOption(CALLBACK_PATHS, path, "is MLflow's API, which other sites must not write to")
+    const below = withoutPrefix(path, prefix)
+    if (!/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~!$&'()*+;=:@-]+)+\/?$/.test(below)) throw invalidOption(describeOwn('callbackPaths'), path, 'is not a valid path')
+    if (API.test(path) || API.test(below)) throw invalidOption(describeOwn('callbackPaths'), path, "is MLflow's API, which other sites must not write to")
   }
   return paths
 }
 
 function resolveUpstream (value: string): URL {
-  if (value === '') throw missingOption(UPSTREAM)
+  if (value === '') throw missingOption(describeOwn('upstream'))
   const url = URL.canParse(value) ? new URL(value) : undefined
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     const withScheme = `http://${value}`
     const isHost = /^[^/:]+(:\d+)?(\/.*)?$/.test(value) && URL.canParse(withScheme)
-    throw invalidOption(UPSTREAM, value, 'is not an http or https URL', isHost ? withScheme : undefined)
+    throw invalidOption(describeOwn('upstream'), value, 'is not an http or https URL', isHost ? withScheme : undefined)
   }
   if (url.username !== '' || url.password !== '') {
-    throw invalidOption(UPSTREAM, `${url.protocol}//***@${url.host}`, 'contains credentials. Leave them out: clients send their own, and those pass', url.origin)
+    throw invalidOption(describeOwn('upstream'), `${url.protocol}//***@${url.host}`, 'contains credentials. Leave them out: clients send their own, and those pass', url.origin)
   }
-  if (url.port === '0') throw invalidOption(UPSTREAM, value, 'has port 0, on which no server can be reached')
-  if (url.search !== '' || url.hash !== '') throw invalidOption(UPSTREAM, value, 'has a query or a fragment', `${url.origin}${url.pathname}`)
+  if (url.port === '0') throw invalidOption(describeOwn('upstream'), value, 'has port 0, on which no server can be reached')
+  if (url.search !== '' || url.hash !== '') throw invalidOption(describeOwn('upstream'), value, 'has a query or a fragment', `${url.origin}${url.pathname}`)
   return url
-}
-
-/**
- * @param value - segments of RFC 3986 §3.3 as they stand in a URL, escapes included: `/user/ada%40company.com/proxy`
- * @throws FST_MLFLOW_SECURITY_INVALID_OPTION
- */
-export function resolvePrefix (value = ''): string {
-  if (value === '' || isPrefix(value)) return value
-  const plain = `/${value.replace(/^\/+|\/+$/g, '')}`
-  throw invalidOption(STATIC_PREFIX, value, 'is not a valid path', plain !== value && isPrefix(plain) ? plain : undefined)
-}
-
-function isPrefix (value: string): boolean {
-  if (!/^(\/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+$/.test(value)) return false
-  // What the router cannot read never gets to a route; what others resolve would be another path.
-  const decoded = decode(value)
-  return decoded !== undefined && !decoded.split('/').some(segment => segment === '.' || segment === '..')
-}
-
-/** @returns `undefined` where the escapes are no UTF-8 */
-function decode (path: string): string | undefined {
-  try {
-    return decodeURIComponent(path)
-  } catch {
-    return undefined
-  }
 }
 
 function isObject (value: unknown): value is object {
@@ -229,6 +185,6 @@ function isObject (value: unknown): value is object {
 }
 
 function resolveTimeout (value = 0): number {
-  if (!(value >= 0 && value <= 86400)) throw invalidOption(UPSTREAM_TIMEOUT, value, 'is not a valid number')
+  if (!(value >= 0 && value <= 86400)) throw invalidOption(describeOwn('upstreamTimeout'), value, 'is not a valid number')
   return Math.ceil(value * 1000)
 }

@@ -1,7 +1,6 @@
 import type { Upstream } from './options.js'
+import { UPSTREAM_NAME } from './table.js'
 
-/** How the messages name the setting. */
-export const UPSTREAM_NAME = '--upstream (MLFLOW_TRACKING_URI)'
 const MEANWHILE = 'Until then requests get 502.'
 
 /** Explains an error and names the flags. The codes are those of Node.js and OpenSSL (X509_verify_cert_error_string). */

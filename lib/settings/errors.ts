@@ -13,8 +13,13 @@ export interface OptionDescription { readonly name: string, readonly allowed: st
 
 function describeOption (option: OptionName): OptionDescription {
   const { variable, flag, allowed } = settingOf(option)
+  return { name: nameWith(option, variable, flag), allowed }
+}
+
+/** @returns the name of an option with its variable and its flag: `allowedHosts (MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts)` */
+export function nameWith (option: string, variable: string | undefined, flag: string | undefined): string {
   const elsewhere = [variable, flag && `--${flag}`].filter(name => name !== undefined)
-  return { name: elsewhere.length > 0 ? `${option} (${elsewhere.join(', ')})` : option, allowed }
+  return elsewhere.length > 0 ? `${option} (${elsewhere.join(', ')})` : option
 }
 
 /**

@@ -1,4 +1,4 @@
-import { resolvePrefix } from '../../gateway/options.js'
+import { resolvePrefix, withoutPrefix } from '../../gateway/static-prefix.js'
 import { quote } from '../../grammar/quote.js'
 import { splitList } from '../../settings/list.js'
 import { settingsTable } from '../../settings/table.js'
@@ -48,7 +48,7 @@ function parseDialect (value: string | undefined): Dialect {
 function parseHealthRoutes (lists: readonly string[] = settingsTable.healthRoutes.default, prefix: string): string[] {
   const routes = splitList(lists)
   const wrong = routes.find(route => !/^(\/(?!\.+(\/|$))[A-Za-z0-9._~-]+)+$/.test(route))
-  if (wrong === undefined) return routes.map(route => route.startsWith(`${prefix}/`) ? route : prefix + route)
+  if (wrong === undefined) return routes.map(route => prefix + withoutPrefix(route, prefix))
   throw new UsageError(`--health-routes: ${quote(wrong)} is not an exact path. ` +
     'Allowed: /health, /api/health; without a query, escapes, patterns or a trailing slash.')
 }

@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import { resolvePrefix } from '../../gateway/options.js'
+import { resolvePrefix } from '../../gateway/static-prefix.js'
 import { quote } from '../../grammar/quote.js'
 import { variableNames } from '../../settings/table.js'
 import { documentedFlags } from '../flags.js'
