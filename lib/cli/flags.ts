@@ -1,3 +1,4 @@
+import { maxHeaderSize } from 'node:http'
 import { gatewayTable } from '../gateway/table.js'
 import { optionNames, settingOf } from '../settings/table.js'
 import type { OptionName, Setting } from '../settings/table.js'
@@ -11,7 +12,7 @@ export interface Flag {
   readonly value?: string
   readonly help: string
   readonly variable?: string
-  /** The default, for the help page only. `util.parseArgs` would treat a `default` as a given value. */
+  /** The default as it would be written, or in words. (`util.parseArgs` would treat a `default` as a given value.) */
   readonly byDefault?: string
 }
 
@@ -58,9 +59,9 @@ export const gatewayFlags = {
     type: 'string',
     value: 'SECONDS',
     help: 'How long an idle connection is kept. A load balancer in front must give up sooner.',
-    byDefault: '72'
+    byDefault: '72' // most load balancers keep a connection for 60
   },
-  'max-header-size': { type: 'string', value: 'BYTES', help: 'The most bytes that the headers of a request may have', byDefault: '16384' },
+  'max-header-size': { type: 'string', value: 'BYTES', help: 'The most bytes that the headers of a request may have', byDefault: String(maxHeaderSize) },
   'drain-delay': {
     type: 'string',
     value: 'SECONDS',
@@ -68,7 +69,7 @@ export const gatewayFlags = {
     byDefault: '0'
   },
   'shutdown-timeout': {
-    type: 'string', value: 'SECONDS', help: 'After that, how long running requests may take before they are cut off', byDefault: '20'
+    type: 'string', value: 'SECONDS', help: 'After that, how long running requests may take before they are cut off', byDefault: '20' // Kubernetes kills after 30
   },
   metrics: { type: 'string', value: '[ADDRESS:]PORT', help: 'Serve metrics for Prometheus at this address, as /metrics', byDefault: 'off' },
   'log-level': { type: 'string', value: 'LEVEL', help: 'trace, debug, info, warn, error, fatal or silent', byDefault: 'info' }

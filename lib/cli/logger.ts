@@ -1,6 +1,7 @@
 import * as fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyServerOptions } from 'fastify'
 import { quote } from '../grammar/quote.js'
+import { gatewayFlags } from './flags.js'
 import { UsageError } from './usage-error.js'
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
@@ -12,7 +13,7 @@ const MAX_URL = 1000
 const REQUEST = Symbol('request')
 
 /** @throws FST_MLFLOW_SECURITY_USAGE */
-export function parseLevel (level = 'info'): string {
+export function parseLevel (level: string = gatewayFlags['log-level'].byDefault): string {
   if (!LEVELS.includes(level)) throw new UsageError(`--log-level: ${quote(level)} is not a level. Allowed: ${LEVELS.join(', ')}.`)
   return level
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { checkArguments, splitCommand } from './arguments.js'
 import { besideChild, parseChild } from './child/command.js'
-import { aboutFlags, authorizeFlags, checkFlags, documentedFlags, serveFlags } from './flags.js'
+import { aboutFlags, authorizeFlags, checkFlags, documentedFlags, requestFlags, serveFlags } from './flags.js'
 import { help } from './help.js'
 import { logOptions, parseLevel } from './logger.js'
 import { serveOptions } from './options.js'
@@ -62,8 +62,8 @@ async function runCheck (args: string[], print: Print): Promise<number> {
     site: values['sec-fetch-site'],
     cookie: values.cookie === true,
     https: values.https === true || options.tls !== undefined,
-    method: values.method ?? 'GET',
-    path: values.path ?? '/'
+    method: values.method ?? requestFlags.method.byDefault,
+    path: values.path ?? requestFlags.path.byDefault
   })
   print(values.json === true ? `${JSON.stringify(answer, null, 2)}\n` : `${inWords(answer)}\n`)
   return answer.allowed ? 0 : REFUSED

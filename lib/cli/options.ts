@@ -9,6 +9,7 @@ import { quote } from '../grammar/quote.js'
 import { splitList } from '../settings/list.js'
 import { optionNames, settingOf } from '../settings/table.js'
 import { ignoredVariables } from './ignored-variables.js'
+import { gatewayFlags } from './flags.js'
 import { readCertificate, readPem, verifyPem } from './certificates.js'
 import type { CertificateFiles } from './certificates.js'
 
@@ -33,12 +34,10 @@ interface GatewayValues {
   readonly 'shutdown-timeout'?: string | undefined
 }
 
-/** In seconds. Most load balancers keep a connection for 60 s; this has to be longer. */
-const KEEP_ALIVE = 72
-/** In seconds. Kubernetes kills after 30. */
-const SHUTDOWN = 20
-/** In bytes. Node's own default is 16 KiB. */
+/** In bytes. */
 const HEADER_SIZES = { least: 4096, most: 1 << 20 }
+
+const DEFAULT_PORT = gatewayFlags.port.byDefault
 
 const TRUSTED = 'It takes addresses and ranges: 127.0.0.1, 10.0.0.0/8, loopback.'
 
@@ -66,7 +65,7 @@ function belowPrefix (lists: readonly string[], staticPrefix: string | undefined
 export interface ServeOptions {
   readonly options: GatewayOptions
   readonly listen: ListenAddress
-  /** Where to serve the figures for Prometheus, if anywhere. */
+  /** Where to serve the metrics for Prometheus, if anywhere. */
   readonly metrics: ListenAddress | undefined
   /** The files of the certificate, to read them again. */
   readonly certificate: CertificateFiles | undefined
@@ -86,14 +85,14 @@ type FastifyOptions = NonNullable<GatewayOptions['fastify']>
  */
 export function serveOptions (values: GatewayValues, log: FastifyOptions): ServeOptions {
   const certificate = certificateFiles(values)
-  const listen = { host: parseHost('host', values.host ?? '127.0.0.1'), port: parsePort('port', values.port ?? '8080') }
+  const listen = { host: parseHost('host', values.host ?? gatewayFlags.host.byDefault), port: parsePort('port', values.port ?? DEFAULT_PORT) }
   const metrics = values.metrics === undefined ? undefined : metricsAddress(values.metrics)
   if (metrics !== undefined) refuseSamePort(listen, metrics)
   return {
     options: gatewayOptions(values, certificate, log),
     certificate,
-    drainDelay: milliseconds('drain-delay', values['drain-delay'], 0),
-    shutdownTimeout: milliseconds('shutdown-timeout', values['shutdown-timeout'], SHUTDOWN),
+    drainDelay: milliseconds('drain-delay', values['drain-delay']),
+    shutdownTimeout: milliseconds('shutdown-timeout', values['shutdown-timeout']),
     listen,
     metrics,
     ignored: ignoredVariables(values, process.env)
@@ -110,12 +109,12 @@ function gatewayOptions (values: GatewayValues, certificate: CertificateFiles | 
     upstream: values.upstream,
     staticPrefix: values['static-prefix'],
     callbackPaths: values['callback-paths'],
-    upstreamTimeout: numberOf('upstream-timeout', values['upstream-timeout']),
+    upstreamTimeout: values['upstream-timeout'] === undefined ? undefined : secondsOf('upstream-timeout', values['upstream-timeout']),
     upstreamCa: values['upstream-ca'] === undefined ? undefined : readCa(values['upstream-ca']),
     tls: certificate === undefined ? undefined : readCertificate(certificate),
     fastify: {
       ...log,
-      keepAliveTimeout: milliseconds('keep-alive-timeout', values['keep-alive-timeout'], KEEP_ALIVE),
+      keepAliveTimeout: milliseconds('keep-alive-timeout', values['keep-alive-timeout']),
       ...(maxHeaderSize === undefined ? {} : { http: { maxHeaderSize } }),
       ...(trustProxy === undefined ? {} : { trustProxy })
     }
@@ -131,15 +130,14 @@ function readTrustProxy (values: string[] | undefined): string | undefined {
   return proxies
 }
 
-function numberOf (flag: string, value: string | undefined): number | undefined {
-  if (value === undefined) return undefined
+function secondsOf (flag: string, value: string): number {
   if (!/^\d+(\.\d+)?$/.test(value)) throw new UsageError(`--${flag}: ${quote(value)} is not a number of seconds.`)
   return Number(value)
 }
 
 /** At most a day. Node's timers overflow at 24 days, and nobody waits for so long. */
-function milliseconds (flag: string, value: string | undefined, byDefault: number): number {
-  const seconds = numberOf(flag, value) ?? byDefault
+function milliseconds (flag: 'drain-delay' | 'shutdown-timeout' | 'keep-alive-timeout', value: string | undefined): number {
+  const seconds = secondsOf(flag, value ?? gatewayFlags[flag].byDefault)
   if (seconds > 86400) throw new UsageError(`--${flag}: ${quote(String(value))} is too long. Allowed: seconds, at most 86400.`)
   return Math.ceil(seconds * 1000)
 }
@@ -169,14 +167,14 @@ function readCa (file: string): Buffer {
  */
 function metricsAddress (value: string): ListenAddress {
   const colon = value.lastIndexOf(':')
-  const host = colon === -1 ? '127.0.0.1' : value.slice(0, colon)
+  const host = colon === -1 ? gatewayFlags.host.byDefault : value.slice(0, colon)
   return { host: parseHost('metrics', host), port: parsePort('metrics', value.slice(colon + 1)) }
 }
 
 /** The system would say that another program has the port. */
 function refuseSamePort (listen: ListenAddress, metrics: ListenAddress): void {
   if (listen.port !== metrics.port || listen.port === 0 || !overlaps(listen.host, metrics.host)) return
-  throw new UsageError(`--metrics: ${metrics.port} is the gateway's own --port${listen.port === 8080 ? ' (default 8080)' : ''}. Choose another port for one of them.`)
+  throw new UsageError(`--metrics: ${metrics.port} is the gateway's own --port${listen.port === Number(DEFAULT_PORT) ? ` (default ${DEFAULT_PORT})` : ''}. Choose another port for one of them.`)
 }
 
 function overlaps (one: string, other: string): boolean {

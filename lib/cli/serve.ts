@@ -19,7 +19,7 @@ import { addRequestLog } from './request-log.js'
 /** What the log says when the gateway stops listening. */
 export const LAST_REQUESTS = 'running requests may finish, and no new connection is accepted'
 
-/** A gateway that listens, with the server of its figures where one is wanted. */
+/** A gateway that listens, with the server of its metrics if one is wanted. */
 export interface Running {
   readonly gateway: FastifyInstance
   readonly upstream: Upstream
@@ -55,22 +55,22 @@ export async function serve (
   adviseOnProxy(gateway)
   const availability = addAvailability(gateway)
   availability.state = state
-  const figures = metrics === undefined ? undefined : await serveFigures(gateway, metrics, dropped)
+  const metricsApp = metrics === undefined ? undefined : await serveMetrics(gateway, metrics, dropped)
   await listenAt(gateway, listen, { host: '--host', port: '--port' }, address => `Protecting ${upstream.origin}${upstream.path} at ${address}${options.staticPrefix ?? ''}`)
   for (const line of ignored) gateway.log.warn(line)
   announceReach(gateway, options)
   const address = gateway.server.address()
   assert(address instanceof Object) // it listens on a port
-  return { gateway, upstream, port: address.port, availability, end: end(gateway, figures, connections, availability) }
+  return { gateway, upstream, port: address.port, availability, end: end(gateway, metricsApp, connections, availability) }
 }
 
-async function serveFigures (gateway: FastifyInstance, address: ListenAddress, dropped: () => number): Promise<FastifyInstance> {
+async function serveMetrics (gateway: FastifyInstance, address: ListenAddress, dropped: () => number): Promise<FastifyInstance> {
   const registry = await addMetrics(gateway, dropped)
   await gateway.ready()
-  const figures = createMetricsServer(registry, gateway.mlflowSecurity.settings)
-  await listenAt(figures, address, { host: '--metrics', port: '--metrics' }, text => text)
-  gateway.log.info(`Metrics for Prometheus: ${figures.listeningOrigin}/metrics`)
-  return figures
+  const app = createMetricsServer(registry, gateway.mlflowSecurity.settings)
+  await listenAt(app, address, { host: '--metrics', port: '--metrics' }, text => text)
+  gateway.log.info(`Metrics for Prometheus: ${app.listeningOrigin}/metrics`)
+  return app
 }
 
 /** One address: for `localhost` Fastify would start a second server, which nothing here would see. */
@@ -85,7 +85,7 @@ async function listenAt (
 }
 
 function end (
-  gateway: FastifyInstance, figures: FastifyInstance | undefined, connections: Connections, availability: Availability
+  gateway: FastifyInstance, metricsApp: FastifyInstance | undefined, connections: Connections, availability: Availability
 ): Running['end'] {
   return async (delay, timeout) => {
     availability.state = 'draining'
@@ -94,6 +94,6 @@ function end (
       gateway.log.info(`Now ${LAST_REQUESTS}`)
     }
     await connections.drain(timeout)
-    await Promise.all([gateway.close(), figures?.close()])
+    await Promise.all([gateway.close(), metricsApp?.close()])
   }
 }

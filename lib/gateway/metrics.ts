@@ -20,11 +20,11 @@ export async function addMetrics (gateway: FastifyInstance, dropped: () => numbe
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const requests = new Counter({
-    name: 'mlflow_gateway_requests_total', help: 'Requests answered, but for those that the HTTP parser or the router has refused', labelNames: ['method', 'status'], registers: [registry]
+    name: 'mlflow_gateway_requests_total', help: 'Answered requests. Requests that the HTTP parser or the router has refused are not counted', labelNames: ['method', 'status'], registers: [registry]
   })
   const refusals = new Counter({
     name: 'mlflow_gateway_refusals_total',
-    help: 'Requests refused, those for these figures among them; with report_only those that would have been',
+    help: 'Refused requests, those for /metrics included. With report_only true: requests that would have been refused',
     labelNames: ['code', 'report_only'],
     registers: [registry]
   })
@@ -36,7 +36,7 @@ export async function addMetrics (gateway: FastifyInstance, dropped: () => numbe
   })
   const lost = new Counter({
     name: 'mlflow_gateway_log_lines_dropped_total',
-    help: 'Lines of the log that could not be written: a full disk, a pipe that is closed or that nobody reads',
+    help: 'Lines of the log that could not be written: a full disk, a closed pipe, or a pipe that nobody reads',
     registers: [registry],
     collect () { lost.reset(); lost.inc(dropped()) }
   })
@@ -61,7 +61,7 @@ function isRefusal (message: unknown): message is Refusal {
   return typeof message === 'object' && message !== null && 'code' in message
 }
 
-/** @returns an app that serves the figures at `/metrics`, with the gateway's own protection. It does not listen yet */
+/** @returns an app that serves the metrics at `/metrics`, with the gateway's own protection. It does not listen yet */
 export function createMetricsServer (
   registry: Registry, { allowedHosts, disableSecurityMiddleware, reportOnly }: Settings
 ): FastifyInstance {

@@ -36,12 +36,12 @@ t.test('requests, refusals and the time of the upstream are counted', async t =>
   t.match(headers['content-type'], /^text\/plain; version=0\.0\.4/)
   const lines = body.split('\n')
   for (const line of [
-    '# HELP mlflow_gateway_requests_total Requests answered, but for those that the HTTP parser or the router has refused',
+    '# HELP mlflow_gateway_requests_total Answered requests. Requests that the HTTP parser or the router has refused are not counted',
     '# TYPE mlflow_gateway_requests_total counter',
     'mlflow_gateway_requests_total{method="GET",status="200"} 2',
     'mlflow_gateway_requests_total{method="POST",status="403"} 1',
     'mlflow_gateway_requests_total{method="GET",status="403"} 1',
-    '# HELP mlflow_gateway_refusals_total Requests refused, those for these figures among them; with report_only those that would have been',
+    '# HELP mlflow_gateway_refusals_total Refused requests, those for /metrics included. With report_only true: requests that would have been refused',
     '# TYPE mlflow_gateway_refusals_total counter',
     'mlflow_gateway_refusals_total{code="FST_MLFLOW_SECURITY_CROSS_ORIGIN",report_only="false"} 1',
     'mlflow_gateway_refusals_total{code="FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED",report_only="false"} 1',

@@ -2,6 +2,7 @@ import { resolvePrefix, withoutPrefix } from '../../gateway/static-prefix.js'
 import { quote } from '../../grammar/quote.js'
 import { splitList } from '../../settings/list.js'
 import { settingsTable } from '../../settings/table.js'
+import { authorizeFlags } from '../flags.js'
 import { parseHost, parsePort, settingOptions } from '../options.js'
 import type { ListenAddress } from '../options.js'
 import { UsageError } from '../usage-error.js'
@@ -32,7 +33,7 @@ export function authorizeOptions (
       security: settingOptions(values),
       log
     },
-    listen: { host: parseHost('host', values.host ?? '127.0.0.1'), port: parsePort('port', values.port ?? '8081') }
+    listen: { host: parseHost('host', values.host ?? authorizeFlags.host.byDefault), port: parsePort('port', values.port ?? authorizeFlags.port.byDefault) }
   }
 }
 
