@@ -9,7 +9,7 @@ export class EntryProblem extends Error {
 }
 
 /**
- * Runs a parser, and turns an {@link EntryProblem} into `undefined`. Parsers use it to try the fixes that they propose.
+ * Runs a parser, and turns an {@link EntryProblem} into `undefined`. So a proposed fix can be tried.
  *
  * @returns what `parse` returns, or `undefined` if it found a problem
  * @throws any other error of `parse`

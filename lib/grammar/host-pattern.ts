@@ -1,7 +1,8 @@
 import { isIPv6 } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { MAX_PORT, parseAddress, parseName } from './authority.js'
-import { EntryProblem, attempt } from './entry-problem.js'
+import { refuseOtherList, withCommas } from './entry-mistakes.js'
+import { EntryProblem } from './entry-problem.js'
 import { ANY_PORT } from './ports.js'
 import { quote } from './quote.js'
 
@@ -23,47 +24,6 @@ const PORT = /^[0-9]{1,5}$/
 const NOT_IN_AN_AUTHORITY = /[/@\s]/
 const CIDR = /^([^/]+)\/([0-9]{1,3})$/
 const RANGE_WITH_PORT = /^(.+\/[0-9]{1,3}):(?:[0-9]+|\*)$/
-const WORD_FOR_EVERYTHING = /^(?:all|any|auto|true)$/i
-// A list as JSON or a shell writes it, or a piece of one between commas: `["a.com"`, `'a.com'`, `[a.com]`. Never an IPv6 address.
-const OTHER_LIST = /["']|^\[[^:\]]*\]?$|^[^[:]*\]$/
-
-/**
- * @param parse - parses an entry of the fix as one of the list
- * @returns the problem. It has no fix if the fix would itself be refused, or would allow more than anyone wanted
- */
-export function withTrustedFix (problem: unknown, parse: (entry: string) => HostPattern): unknown {
-  const isRight = (entry: string): boolean => {
-    if (entry === '@default') return true
-    const pattern = attempt(() => parse(entry))
-    return pattern !== undefined && !isTooWide(pattern)
-  }
-  if (!(problem instanceof EntryProblem) || problem.fix === undefined || problem.fix.split(',').every(isRight)) return problem
-  return new EntryProblem(problem.message)
-}
-
-/** @returns whether the entry means "everything" in other tools. A host of that name must be written with a port */
-export function isWordForEverything (entry: string): boolean {
-  return WORD_FOR_EVERYTHING.test(entry)
-}
-
-/** @throws EntryProblem if the entry is another tool's word for everything */
-export function refuseWordForEverything (entry: string): void {
-  if (isWordForEverything(entry)) throw new EntryProblem('is a word that other tools use for everything', '*')
-}
-
-/** @throws EntryProblem if the entry has the quotes, brackets or separators of another kind of list */
-export function refuseOtherList (entry: string): void {
-  if (/[;|]/.test(entry)) {
-    throw new EntryProblem('has ";" or "|"; separate entries with commas', withCommas(entry.replace(/[;|]/g, ' ')))
-  }
-  if (!OTHER_LIST.test(entry)) return
-  throw new EntryProblem('has quotes or brackets; write only entries, separated by commas', withCommas(entry.replace(/["'[\]]/g, '')))
-}
-
-/** @returns the text with commas in place of its white space */
-export function withCommas (text: string): string {
-  return text.trim().split(/\s+/).join(',')
-}
 
 /**
  * Splits `host [":" port]` of an entry. A bare IPv6 address is a host without a port.
@@ -189,15 +149,6 @@ function parseOctets (text: string): HostPattern {
   }
   const network = [...octets, '0', '0', '0'].slice(0, 4).join('.')
   return { kind: 'range', network, prefix: 8 * octets.length, family: 'ipv4' }
-}
-
-/**
- * Whether anyone can register a name that the pattern allows: `*.com`, `*company.com`, `mlflow.*`. Names below
- * `localhost` are reserved (RFC 6761 §6.3).
- */
-export function isTooWide (pattern: HostPattern): boolean {
-  const parent = wildcardParent(pattern)
-  return parent !== undefined && !parent.includes('.') && parent !== 'localhost'
 }
 
 /**

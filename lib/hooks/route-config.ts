@@ -2,7 +2,7 @@ import type { FastifyRequest, RouteOptions } from 'fastify'
 import { invalidRouteConfig, lateRouteConfig } from './errors.js'
 import { descendants, hasRoutes } from './instance.js'
 import type { Lineage } from './instance.js'
-import { isCorsOptions } from '../settings/resolve.js'
+import { isCorsOptions } from '../settings/validate.js'
 import type { CorsOptions, RouteOverride } from '../../types/index.js'
 
 const ALLOWED = 'false, or an object with host: false, origin: false and frameOptions: "SAMEORIGIN", "DENY" or "NONE"'

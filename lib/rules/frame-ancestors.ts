@@ -1,10 +1,10 @@
 import { EntryProblem } from '../grammar/entry-problem.js'
-import { withTrustedFix } from '../grammar/host-pattern.js'
 import type { HostPattern } from '../grammar/host-pattern.js'
 import { defaultPort, isWebScheme } from '../grammar/origin.js'
 import { ANY_PORT } from '../grammar/ports.js'
 import { parseEntryOf } from '../settings/problem.js'
 import { parseOriginEntry } from './origin-rules.js'
+import { withTrustedFix } from './trusted-fix.js'
 import { wildcardsOf } from './wildcards.js'
 import type { Wildcard } from './wildcards.js'
 

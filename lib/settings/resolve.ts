@@ -1,21 +1,11 @@
-import { createRequire } from 'node:module'
-import type envSchemaType from 'env-schema'
-import type { EnvSchemaOpt } from 'env-schema'
 import { invalidOption, unknownOption } from './errors.js'
 import { DEFAULT_LISTS } from './default-lists.js'
 import { splitList } from './list.js'
-import { findMeant } from './spelling.js'
-import { arePlain } from './valid-by-type.js'
-import { isOptionName, optionNames, settingOf, settingsSchema, settingsTable, variableNames } from './table.js'
+import { findMeant, meantValue } from './spelling.js'
+import { isOptionName, optionNames, settingOf, settingsTable, variableNames } from './table.js'
 import type { OptionName } from './table.js'
+import { validate } from './validate.js'
 import type { CorsOptions, FrameOptions, MlflowSecurityOptions, Settings } from '../../types/index.js'
-
-/** The settings as given, in the forms that the schema takes. */
-type GivenSettings = { [Option in OptionName]?: Given<(typeof settingsTable)[Option]['schema']> }
-type Given<Schema> =
-  Schema extends { readonly type: 'object' } ? CorsOptions
-    : Schema extends { readonly items: object } ? string | string[]
-      : Schema extends { readonly type: 'string' } ? string : boolean | string
 
 /** Options of Fastify's own `register`. `@fastify/autoload` and `fastify start --prefix` pass them on. */
 export const REGISTER_OPTIONS: readonly string[] = ['prefix', 'logLevel', 'logSerializers']
@@ -90,86 +80,6 @@ function unlessEmpty<Value> (value: Value): Value | undefined {
   return value === '' ? undefined : value
 }
 
-/** What Ajv says of a wrong value. */
-interface SchemaError { readonly instancePath: string, readonly keyword: string, readonly message?: string }
-
-interface Problem {
-  readonly option: OptionName
-  /** The wrong part within the option's value: `['maxAge']`. */
-  readonly path: readonly string[]
-  readonly error: SchemaError
-}
-
-const require = createRequire(import.meta.url)
-
-/** A copy, because env-schema writes into its schema. Always the same copy, because Ajv recognises a compiled schema by identity. */
-const schema = structuredClone(settingsSchema)
-
-/** How env-schema gets its Ajv. After the first use it gets the same Ajv again, because compiling the schema takes milliseconds. */
-let validator: NonNullable<EnvSchemaOpt['ajv']> = {
-  customOptions: ajv => {
-    ajv.opts.coerceTypes = false // otherwise a bare --allowed-hosts would become a host named "true"
-    validator = ajv
-    return ajv
-  }
-}
-
-/** Validates by the schema. If a value is wrong, env-schema throws an error that contains Ajv's errors. */
-function tryValidate (data: Record<string, unknown>): { readonly given: GivenSettings } | { readonly problem: Problem } {
-  if (arePlain(data)) return { given: data }
-  const envSchema: typeof envSchemaType = require('env-schema')
-  try {
-    // Without `env: false`, an empty variable would count as set.
-    const given = envSchema<GivenSettings>({ schema, data: [data], env: false, ajv: validator })
-    return { given }
-  } catch (error) {
-    const problem = problemOf(error)
-    if (problem === undefined) throw error
-    return { problem }
-  }
-}
-
-function problemOf (thrown: unknown): Problem | undefined {
-  const [error] = isValidationError(thrown) ? thrown.errors : []
-  const [, option = '', ...path] = error?.instancePath.split('/') ?? []
-  return error !== undefined && isOptionName(option) ? { option, path, error } : undefined
-}
-
-function isValidationError (error: unknown): error is { errors: SchemaError[] } {
-  return error instanceof Error && 'errors' in error
-}
-
-function validate (data: Record<string, unknown>): GivenSettings {
-  const result = tryValidate(data)
-  if ('given' in result) return result.given
-  const { option } = result.problem
-  throw invalidOption(option, data[option], reason(result.problem, data[option]), suggestion(option, data[option]))
-}
-
-/** @returns whether the value is right for the option `cors` */
-export function isCorsOptions (value: unknown): value is CorsOptions {
-  return 'given' in tryValidate({ cors: value })
-}
-
-function reason ({ path, error: { keyword, message } }: Problem, value: unknown): string {
-  if (value === true) return 'is a flag without a value'
-  if (path.length > 0) return `is wrong: ${path.join('.')} ${message}`
-  return keyword === 'type' ? 'has the wrong type' : 'is not allowed'
-}
-
-function suggestion (option: OptionName, value: unknown): string | undefined {
-  if (typeof value !== 'string') return undefined
-  const word = value.toLowerCase().replace(/[^a-z]/g, '')
-  if (option === 'xFrameOptions') {
-    if (word.startsWith('same')) return 'SAMEORIGIN'
-    // No browser knows ALLOW-FROM any more (RFC 7034 §2.1): frame-ancestors took its place.
-    if (word.startsWith('allowfrom')) return value.replace(/^\s*allow-from[:\s]*/i, 'frameAncestors: ')
-    return /^(allow|off|false|no$|disable)/.test(word) ? 'NONE' : undefined
-  }
-  if (/^(yes|y|on|enabled?)$/.test(word)) return 'true'
-  return /^(no|n|off|disabled?)$/.test(word) ? 'false' : undefined
-}
-
 /** Splits at commas, trims, drops empty pieces and replaces `@default`. */
 function resolveList (option: OptionName, given: string | string[] | undefined, defaults: readonly string[]): readonly string[] {
   if (given === undefined) return Object.freeze([...defaults])
@@ -210,5 +120,5 @@ function resolveSwitch (option: 'disableSecurityMiddleware' | 'reportOnly', give
 }
 
 function wrongWord (option: OptionName, given: unknown, wanted: string): Error {
-  return invalidOption(option, given, wanted === '' ? 'is empty' : 'is not allowed', suggestion(option, given))
+  return invalidOption(option, given, wanted === '' ? 'is empty' : 'is not allowed', meantValue(option, given))
 }

@@ -1,3 +1,5 @@
+import type { OptionName } from './table.js'
+
 /**
  * Finds the name that was meant: `allowed-host`, `ALLOWED_HOSTS` and `allowedhosts` are `allowedHosts`, and so is `alowedHosts`.
  *
@@ -27,4 +29,22 @@ function isWithin (one: string, other: string, slips: number): boolean {
   const [a, b] = [one.slice(1), other.slice(1)]
   if (one.startsWith(other.charAt(0))) return isWithin(a, b, slips)
   return isWithin(a, other, slips - 1) || isWithin(one, b, slips - 1) || isWithin(a, b, slips - 1)
+}
+
+/**
+ * Finds the value that was meant, as other tools write it: `yes`, `same-origin`, `ALLOW-FROM https://a`.
+ *
+ * @param option - an option that takes one of a few words
+ */
+export function meantValue (option: OptionName, value: unknown): string | undefined {
+  if (typeof value !== 'string') return undefined
+  const word = value.toLowerCase().replace(/[^a-z]/g, '')
+  if (option === 'xFrameOptions') {
+    if (word.startsWith('same')) return 'SAMEORIGIN'
+    // No browser knows ALLOW-FROM any more (RFC 7034 §2.1): frame-ancestors took its place.
+    if (word.startsWith('allowfrom')) return value.replace(/^\s*allow-from[:\s]*/i, 'frameAncestors: ')
+    return /^(allow|off|false|no$|disable)/.test(word) ? 'NONE' : undefined
+  }
+  if (/^(yes|y|on|enabled?)$/.test(word)) return 'true'
+  return /^(no|n|off|disabled?)$/.test(word) ? 'false' : undefined
 }
