@@ -1,6 +1,6 @@
 import { codeOf } from '../gateway/upstream-failures.js'
 import { ListenError } from './usage-error.js'
-import type { ListenAddress } from './options.js'
+import type { ListenAddress } from './listen-address.js'
 
 /** The flags that an address comes from. */
 export interface ListenFlags { readonly host: string, readonly port: string }

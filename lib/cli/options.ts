@@ -1,6 +1,4 @@
 import { X509Certificate } from 'node:crypto'
-import { isIPv6 } from 'node:net'
-import { MAX_PORT, NO_PORT, parseAuthority } from '../grammar/authority.js'
 import { UsageError } from './usage-error.js'
 import type { GatewayOptions } from '../gateway.js'
 import { routePattern } from '../gateway/route-pattern.js'
@@ -10,6 +8,8 @@ import { splitList } from '../settings/list.js'
 import { optionNames, settingOf } from '../settings/table.js'
 import { ignoredVariables } from './ignored-variables.js'
 import { gatewayFlags } from './flags.js'
+import { parseListenAddress, parseMetricsAddress } from './listen-address.js'
+import type { ListenAddress } from './listen-address.js'
 import { readCertificate, readPem, verifyPem } from './certificates.js'
 import type { CertificateFiles } from './certificates.js'
 
@@ -37,12 +37,7 @@ interface GatewayValues {
 /** In bytes. */
 const HEADER_SIZES = { least: 4096, most: 1 << 20 }
 
-const DEFAULT_PORT = gatewayFlags.port.byDefault
-
 const TRUSTED = 'It takes addresses and ranges: 127.0.0.1, 10.0.0.0/8, loopback.'
-
-/** An address to listen on. */
-export interface ListenAddress { readonly host: string, readonly port: number }
 
 /** @returns the settings that were given as flags, by option name. The plugin checks their values. */
 export function settingOptions (values: Readonly<Record<string, unknown>>): object {
@@ -85,9 +80,8 @@ type FastifyOptions = NonNullable<GatewayOptions['fastify']>
  */
 export function serveOptions (values: GatewayValues, log: FastifyOptions): ServeOptions {
   const certificate = certificateFiles(values)
-  const listen = { host: parseHost('host', values.host ?? gatewayFlags.host.byDefault), port: parsePort('port', values.port ?? DEFAULT_PORT) }
-  const metrics = values.metrics === undefined ? undefined : metricsAddress(values.metrics)
-  if (metrics !== undefined) refuseSamePort(listen, metrics)
+  const listen = parseListenAddress(values, gatewayFlags)
+  const metrics = values.metrics === undefined ? undefined : parseMetricsAddress(values.metrics, listen, gatewayFlags)
   return {
     options: gatewayOptions(values, certificate, log),
     certificate,
@@ -159,41 +153,4 @@ function readCa (file: string): Buffer {
   const ca = readPem('upstream-ca', file)
   verifyPem('--upstream-ca', 'a certificate', () => new X509Certificate(ca))
   return ca
-}
-
-/**
- * @param value - `port` or `address:port`, an IPv6 address in brackets
- * @throws FST_MLFLOW_SECURITY_USAGE
- */
-function metricsAddress (value: string): ListenAddress {
-  const colon = value.lastIndexOf(':')
-  const host = colon === -1 ? gatewayFlags.host.byDefault : value.slice(0, colon)
-  return { host: parseHost('metrics', host), port: parsePort('metrics', value.slice(colon + 1)) }
-}
-
-/** The system would say that another program has the port. */
-function refuseSamePort (listen: ListenAddress, metrics: ListenAddress): void {
-  if (listen.port !== metrics.port || listen.port === 0 || !overlaps(listen.host, metrics.host)) return
-  throw new UsageError(`--metrics: ${metrics.port} is the gateway's own --port${listen.port === Number(DEFAULT_PORT) ? ` (default ${DEFAULT_PORT})` : ''}. Choose another port for one of them.`)
-}
-
-function overlaps (one: string, other: string): boolean {
-  const hosts = [one, other].map(host => host === 'localhost' ? '127.0.0.1' : host)
-  return hosts[0] === hosts[1] || hosts.includes('::') || (hosts.includes('0.0.0.0') && !hosts.some(isIPv6))
-}
-
-/** Node would listen on every address if it were empty, for instance by a variable that is not set. */
-export function parseHost (flag: string, value: string): string {
-  const authority = parseAuthority(isIPv6(value) ? `[${value}]` : value)
-  if (authority === undefined || authority.port !== NO_PORT) {
-    throw new UsageError(`--${flag}: ${quote(value)} is not an address to listen on. Allowed: 127.0.0.1, 0.0.0.0, [::1], a name.`)
-  }
-  return authority.host
-}
-
-export function parsePort (flag: string, value: string): number {
-  if (!/^\d{1,5}$/.test(value) || Number(value) > MAX_PORT) {
-    throw new UsageError(`--${flag}: ${quote(value)} is not a port. Allowed: 0 to ${MAX_PORT}; 0 takes a free one.`)
-  }
-  return Number(value)
 }

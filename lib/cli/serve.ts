@@ -9,10 +9,10 @@ import { addMetrics, createMetricsServer } from '../gateway/metrics.js'
 import { resolveGatewayOptions } from '../gateway/options.js'
 import type { Upstream } from '../gateway/options.js'
 import { createGateway } from '../gateway.js'
-import { explainListen } from './listen-failures.js'
-import type { ListenFlags } from './listen-failures.js'
+import { listenAt } from './listen.js'
 import { refuseLoop } from './upstream-loop.js'
-import type { ListenAddress, ServeOptions } from './options.js'
+import type { ListenAddress } from './listen-address.js'
+import type { ServeOptions } from './options.js'
 import { announceReach } from './reach.js'
 import { addRequestLog } from './request-log.js'
 
@@ -71,17 +71,6 @@ async function serveMetrics (gateway: FastifyInstance, address: ListenAddress, d
   await listenAt(app, address, { host: '--metrics', port: '--metrics' }, text => text)
   gateway.log.info(`Metrics for Prometheus: ${app.listeningOrigin}/metrics`)
   return app
-}
-
-/** One address: for `localhost` Fastify would start a second server, which nothing here would see. */
-async function listenAt (
-  app: FastifyInstance, { host, port }: ListenAddress, flags: ListenFlags, listenTextResolver: (address: string) => string
-): Promise<void> {
-  try {
-    await app.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port, listenTextResolver })
-  } catch (error) {
-    throw explainListen(error, { host, port }, flags)
-  }
 }
 
 function end (

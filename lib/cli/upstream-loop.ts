@@ -3,7 +3,7 @@ import { UPSTREAM_NAME } from '../gateway/table.js'
 import { isLoopback } from '../grammar/authority.js'
 import { UsageError } from './usage-error.js'
 import { defaultPort } from '../grammar/origin.js'
-import type { ListenAddress } from './options.js'
+import type { ListenAddress } from './listen-address.js'
 import { ownAddresses } from './reach.js'
 
 /**

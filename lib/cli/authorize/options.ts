@@ -3,8 +3,9 @@ import { quote } from '../../grammar/quote.js'
 import { splitList } from '../../settings/list.js'
 import { settingsTable } from '../../settings/table.js'
 import { authorizeFlags } from '../flags.js'
-import { parseHost, parsePort, settingOptions } from '../options.js'
-import type { ListenAddress } from '../options.js'
+import { parseListenAddress } from '../listen-address.js'
+import { settingOptions } from '../options.js'
+import type { ListenAddress } from '../listen-address.js'
 import { UsageError } from '../usage-error.js'
 import type { AuthorizeOptions } from './app.js'
 import { DIALECTS } from './question.js'
@@ -33,7 +34,7 @@ export function authorizeOptions (
       security: settingOptions(values),
       log
     },
-    listen: { host: parseHost('host', values.host ?? authorizeFlags.host.byDefault), port: parsePort('port', values.port ?? authorizeFlags.port.byDefault) }
+    listen: parseListenAddress(values, authorizeFlags)
   }
 }
 
