@@ -92,6 +92,23 @@ export function writeInterim (request: IncomingMessage, response: ServerResponse
   response.socket.write(`${head}\r\n`, 'latin1')
 }
 
+/** Adds trailers to an answer. @param fields - names and values, one after the other */
+export function addTrailers (request: IncomingMessage, response: ServerResponse, fields: readonly string[]): void {
+  if (fields.length === 0) return
+  const trailers = pairsOf(fields)
+  if (isHttp2(request)) response.addTrailers(Object.fromEntries(trailers))
+  else response.addTrailers(trailers)
+}
+
+function pairsOf (fields: readonly string[]): Array<[name: string, value: string]> {
+  const pairs: Array<[string, string]> = []
+  for (let i = 0; i < fields.length; i += 2) {
+    const { [i]: name = '', [i + 1]: value = '' } = fields
+    pairs.push([name, value])
+  }
+  return pairs
+}
+
 /**
  * Ends an answer that is not complete, so that it does not look complete to the client.
  *

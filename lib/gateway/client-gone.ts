@@ -1,4 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { streamOf } from './answer.js'
+
+/** @returns whether the client has hung up already */
+export function isGone (raw: IncomingMessage): boolean {
+  return (streamOf(raw) ?? raw.socket).destroyed
+}
 
 /** What to do when a connection ends: one listener for all of its requests, of which a client may send any number. */
 const waiting = new WeakMap<object, Set<() => void>>()

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { originForm } from '../grammar/request-target.js'
-import { breakOff, flushHead, isHttp2, streamOf, writeHead, writeInterim } from './answer.js'
+import { addTrailers, breakOff, flushHead, isHttp2, writeHead, writeInterim } from './answer.js'
 import type { Head } from './answer.js'
 import type { UpstreamClient } from './upstream-client.js'
 import { UpstreamTimeoutError, UpstreamUnreachableError } from './errors.js'
@@ -15,8 +15,8 @@ import type { RequestRules } from './request-headers.js'
 import { toClient, toHintsOrTrailers } from './response-headers.js'
 import type { AnswerRules } from './response-headers.js'
 import { isFromTrustedProxy } from './trusted-proxy.js'
-import { onceGone } from './client-gone.js'
-import { ClientGoneError, Upload } from './upload.js'
+import { isGone, onceGone } from './client-gone.js'
+import { ClientGoneError, Upload, bringsBody } from './upload.js'
 import { upgradeOf } from './upgrade.js'
 import type { FrameOptions } from '../../types/index.js'
 
@@ -157,8 +157,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#isOver = true
     if (!this.#writeHead()) return
     const { raw } = this.#reply
-    const trailers = pairsOf(toHintsOrTrailers(bytesOf(controller.rawTrailers)))
-    if (trailers.length > 0) addTrailers(this.#request.raw, raw, trailers)
+    addTrailers(this.#request.raw, raw, toHintsOrTrailers(bytesOf(controller.rawTrailers)))
     const held = this.#held
     this.#held = undefined
     if (held === undefined) raw.end()
@@ -284,35 +283,10 @@ const WORDS = {
   broken: 'the answer was not delivered whole'
 } as const
 
-function isGone (raw: IncomingMessage): boolean {
-  return (streamOf(raw) ?? raw.socket).destroyed
-}
-
-function bringsBody (raw: IncomingMessage): boolean {
-  const stream = streamOf(raw)
-  // In HTTP/2 the last frame of the headers says whether anything follows.
-  if (stream !== undefined) return !stream.endAfterHeaders
-  return raw.headers['transfer-encoding'] !== undefined || (raw.headers['content-length'] ?? '0') !== '0'
-}
-
 function isTimeout (error: unknown): boolean {
   return codeOf(error) === 'UND_ERR_HEADERS_TIMEOUT'
 }
 
 function bytesOf (raw: Controller['rawHeaders']): readonly Buffer[] {
   return Array.isArray(raw) ? raw.map(item => typeof item === 'string' ? Buffer.from(item, 'latin1') : item) : []
-}
-
-function pairsOf (fields: readonly string[]): Array<[name: string, value: string]> {
-  const pairs: Array<[string, string]> = []
-  for (let i = 0; i < fields.length; i += 2) {
-    const { [i]: name = '', [i + 1]: value = '' } = fields
-    pairs.push([name, value])
-  }
-  return pairs
-}
-
-function addTrailers (request: IncomingMessage, response: FastifyReply['raw'], trailers: Array<[string, string]>): void {
-  if (isHttp2(request)) response.addTrailers(Object.fromEntries(trailers))
-  else response.addTrailers(trailers)
 }

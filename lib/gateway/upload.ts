@@ -1,5 +1,14 @@
 import { Readable } from 'node:stream'
 import type { IncomingMessage } from 'node:http'
+import { streamOf } from './answer.js'
+
+/** @returns whether the request has a body */
+export function bringsBody (raw: IncomingMessage): boolean {
+  const stream = streamOf(raw)
+  // In HTTP/2 the last frame of the headers says whether anything follows.
+  if (stream !== undefined) return !stream.endAfterHeaders
+  return raw.headers['transfer-encoding'] !== undefined || (raw.headers['content-length'] ?? '0') !== '0'
+}
 
 /** The client has hung up before its request was answered. */
 export class ClientGoneError extends Error {

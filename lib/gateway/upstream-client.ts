@@ -37,8 +37,11 @@ export async function createClient ({ origin, headersTimeout, ca }: Upstream, ma
   const single = new undici.Pool(origin, { ...options, pipelining: 0 }) // undici keeps no connection then
   return {
     dispatch: (options, handler, isRepeated) => (isRepeated ? single : pool).dispatch(options, handler),
-    // undici's own errors contain the facts about the socket.
-    wasKept: error => [bytesRead.get(error), Reflect.get(Object(Reflect.get(error, 'socket')), 'bytesRead')].some(bytes => Number(bytes) > 0),
+    wasKept (error) {
+      const { SocketError } = undici.errors
+      const bytes = bytesRead.get(error) ?? (error instanceof SocketError ? error.socket?.bytesRead : undefined) ?? 0
+      return bytes > 0
+    },
     close: async () => { await Promise.all([pool.destroy(), single.destroy()]) }
   }
 }
