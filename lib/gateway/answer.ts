@@ -47,7 +47,7 @@ type Fields = ReadonlyArray<readonly [name: string, value: OutgoingHttpHeader | 
 
 function replaceHeaders (response: ServerResponse, headers: Fields): void {
   for (const name of response.getHeaderNames()) response.removeHeader(name)
-  // Of HTTP/2 Node removes any header but this one, and a doubled one makes Node throw at the error that is sent instead as well.
+  // In HTTP/2, Node cannot remove a Date. If there were two, Node would throw, also for the error that is sent instead.
   if (response.hasHeader('date')) response.setHeader('date', new Date().toUTCString())
   for (const [name, value = ''] of headers) response.setHeader(name, value)
 }

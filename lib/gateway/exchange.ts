@@ -139,7 +139,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#showsItsEnd = hasLength || knowsChunks
     // An error in the first bytes of the body appears one turn of the event loop after the head.
     setImmediate(() => setImmediate(() => { this.#flushHeld() }))
-    // It may have the length of a body that it does not have (RFC 9110 §8.6). undici would wait for that body.
+    // Its Content-Length is that of a body that does not follow (RFC 9110 §8.6). undici would wait for the body.
     if (statusCode === 204 || statusCode === 304) this.onResponseEnd(controller)
   }
 

@@ -130,8 +130,8 @@ function pushCookie (passed: string[], name: string, value: string, headers: Inc
 }
 
 /**
- * Headers that a hook adds, such as a user's name, are meant for the upstream. To WSGI `X_User` is `X-User`, so what hooks have
- * decided on takes the client's twin away.
+ * Headers that a hook adds, such as a user's name, are meant for the upstream. To WSGI, `X_User` and `X-User` are the same name. So
+ * if a hook has set `X-User`, the client's `X_User` is removed.
  */
 function pushAdded (passed: string[], headers: IncomingHttpHeaders, seen: readonly string[], own: string[]): void {
   const added = Object.keys(headers).filter(name => !seen.includes(name) && isHooks(requestName(name).kind))

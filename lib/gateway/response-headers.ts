@@ -94,8 +94,8 @@ export function toClient (
 }
 
 /**
- * The headers of an interim answer (103), or trailers: the security headers stand in the answer itself. Fields for one hop and of
- * framing belong into neither (RFC 9110 §6.5.1), and in HTTP/2 Node throws on them where nobody can catch it.
+ * The headers of an interim answer (103), or trailers. The security headers are in the answer itself. Hop-by-hop fields and
+ * those that frame a body do not belong here (RFC 9110 §6.5.1). In HTTP/2, Node would throw an error for them that nobody can catch.
  */
 export function toHintsOrTrailers (raw: readonly Buffer[]): string[] {
   const fields: string[] = []

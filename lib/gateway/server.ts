@@ -65,7 +65,7 @@ export function hangUpWhenClosing (app: FastifyInstance, isSecure: boolean): voi
   app.addHook('preClose', done => {
     for (const socket of unused) socket.destroy()
     for (const session of sessions) session.close()
-    // Node tells of each answer's end, and a turn of the loop later knows its connection for idle.
+    // Node reports the end of each answer. One turn of the event loop later, it counts the connection as idle.
     const onFinish = (message: unknown): void => {
       if (isOf(message, server)) setImmediate(() => server.closeIdleConnections())
     }

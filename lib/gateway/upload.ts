@@ -41,7 +41,7 @@ export class Upload extends Readable {
   constructor (source: IncomingMessage) {
     super({ highWaterMark: 1 << 16 })
     this.#source = source
-    // Where a client went while its request waited for a connection, undici gives the body up before it listens for errors.
+    // If the client hangs up while its request waits for a connection, undici destroys the body before it listens for errors.
     this.on('error', () => {})
   }
 

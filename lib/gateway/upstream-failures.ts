@@ -43,7 +43,7 @@ function reasonOf (error: unknown): string {
   return String(error).replace(/^Error: /, '')
 }
 
-/** @returns the code of an error of Node.js, OpenSSL or undici; empty if it has none, as undici's of an answer that is no HTTP */
+/** @returns the code of an error of Node.js, OpenSSL or undici. It is empty if there is none: an answer that is not HTTP has none */
 export function codeOf (error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code ?? '') : ''
 }

@@ -12,10 +12,10 @@ export interface Origin {
   readonly defaultPort: number
 }
 
-/** Longer than any scheme. */
+/** A limit of our own. Registered schemes are shorter. */
 export const MAX_SCHEME_LENGTH = 64
 
-const ORIGIN = /^([A-Za-z][A-Za-z0-9+.-]{0,63}):\/\/(.+)$/
+const ORIGIN = new RegExp(`^([A-Za-z][A-Za-z0-9+.-]{0,${MAX_SCHEME_LENGTH - 1}})://(.+)$`)
 
 /**
  * Parses the value of an Origin header (RFC 6454 §6.2, the Fetch standard's serialised origin).

@@ -17,7 +17,8 @@ export function lineage (fastify: FastifyInstance): Lineage {
   const instances = [fastify]
   let root = fastify
   while (!Object.hasOwn(root, 'server')) {
-    const parent: FastifyInstance = Object.getPrototypeOf(root)
+    const parent: FastifyInstance | null = Object.getPrototypeOf(root)
+    if (parent === null) throw new Error('This version of Fastify does not keep its server as fastify-mlflow-security expects it')
     instances.push(parent)
     root = parent
   }
@@ -39,6 +40,7 @@ export function refuseSecondRegistration ({ root }: Lineage): void {
  */
 export function refuseSecondCors ({ root, instances }: Lineage): void {
   const everyone = [...instances, ...descendants(root)]
+  // @fastify/cors adds this decorator, and nothing else shows that it is there. A test with the real package tells if that changes.
   if (everyone.some(instance => instance.hasRequestDecorator('corsPreflightEnabled'))) {
     throw new CorsAlreadyRegisteredError('@fastify/cors is registered already, on this instance or on another one of this server. Remove it: ' +
       `fastify-mlflow-security registers it with ${nameOf('corsAllowedOrigins')} as its origins, and passes ` +
