@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { UsageError } from './usage-error.js'
+import { UsageError } from './errors.js'
 import { quote } from '../grammar/quote.js'
 import { findMeant } from '../settings/spelling.js'
 import type { Flags } from './flags.js'

@@ -3,7 +3,7 @@ import { Server as TlsServer, createSecureContext } from 'node:tls'
 import { readFileSync } from 'node:fs'
 import type { FastifyBaseLogger } from 'fastify'
 import { quote } from '../grammar/quote.js'
-import { UsageError } from './usage-error.js'
+import { UsageError } from './errors.js'
 
 /** The files that --cert and --key name. */
 export interface CertificateFiles { readonly cert: string, readonly key: string }

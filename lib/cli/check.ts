@@ -11,7 +11,7 @@ import { compileHostRules } from '../rules/host-rules.js'
 import { isDefaultList } from '../settings/default-lists.js'
 import { splitList } from '../settings/list.js'
 import { settingsTable } from '../settings/table.js'
-import { UsageError } from './usage-error.js'
+import { UsageError } from './errors.js'
 import type { AllowedRule, Refused, RouteOverride, Settings, Verdict } from '../../types/index.js'
 
 /** The request to decide on. Each field is a header as the request would carry it. */

@@ -21,7 +21,7 @@ export async function run (settings: ServeOptions, outputs: Outputs): Promise<nu
   probe(running.gateway, running.upstream, settings.options.staticPrefix)
   const ending = await end
   const delay = delayOf(ending, settings.drainDelay)
-  const code = report(running, ending, delay)
+  const code = announceEnd(running, ending, delay)
   endAtOnceOnSecondSignal(outputs, () => {})
   await running.end(delay, settings.shutdownTimeout)
   return code
@@ -38,7 +38,7 @@ export function delayOf (ending: Ending, drainDelay: number): number {
  * @param delay - milliseconds of the drain delay
  * @returns the exit code
  */
-export function report ({ gateway: { log } }: Running, ending: Ending, delay: number): number {
+export function announceEnd ({ gateway: { log } }: Running, ending: Ending, delay: number): number {
   if ('error' in ending) {
     log.fatal(ending.error)
     return 1

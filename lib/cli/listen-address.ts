@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { MAX_PORT, NO_PORT, parseAuthority } from '../grammar/authority.js'
 import { quote } from '../grammar/quote.js'
-import { UsageError } from './usage-error.js'
+import { UsageError } from './errors.js'
 
 /** An address to listen on. */
 export interface ListenAddress { readonly host: string, readonly port: number }

@@ -1,5 +1,5 @@
 import { codeOf } from '../gateway/upstream-failures.js'
-import { ListenError } from './usage-error.js'
+import { ListenError } from './errors.js'
 import type { ListenAddress } from './listen-address.js'
 
 /** The flags that an address comes from. */

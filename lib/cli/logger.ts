@@ -2,7 +2,7 @@ import * as fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyServerOptions } from 'fastify'
 import { quote } from '../grammar/quote.js'
 import { gatewayFlags } from './flags.js'
-import { UsageError } from './usage-error.js'
+import { UsageError } from './errors.js'
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 

@@ -7,7 +7,7 @@ import { help } from './help.js'
 import { logOptions, parseLevel } from './logger.js'
 import { serveOptions } from './options.js'
 import { openOutputs } from './open-outputs.js'
-import { UsageError } from './usage-error.js'
+import { UsageError } from './errors.js'
 
 type Print = (text: string) => void
 

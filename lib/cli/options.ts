@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import { UsageError } from './usage-error.js'
+import { UsageError } from './errors.js'
 import type { GatewayOptions } from '../gateway.js'
 import { routePattern } from '../gateway/route-pattern.js'
 import { resolvePrefix, withoutPrefix } from '../gateway/static-prefix.js'

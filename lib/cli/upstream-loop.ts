@@ -1,7 +1,7 @@
 import { hostname as machine } from 'node:os'
 import { UPSTREAM_NAME } from '../gateway/table.js'
 import { isLoopback } from '../grammar/authority.js'
-import { UsageError } from './usage-error.js'
+import { UsageError } from './errors.js'
 import { defaultPort } from '../grammar/origin.js'
 import type { ListenAddress } from './listen-address.js'
 import { ownAddresses } from './reach.js'

@@ -43,11 +43,11 @@ interface Shown {
   readonly url: string
   /** Its config object, and a copy of the values at that time. */
   readonly given: object
-  readonly then: Words
+  readonly then: OwnKeys
 }
 
 /** The keys of a route's config that this plugin reads. */
-interface Words {
+interface OwnKeys {
   readonly mlflowSecurity?: unknown
   readonly cors?: unknown
 }
@@ -85,7 +85,7 @@ export interface RouteOverrides {
 export function watchRoutes ({ root }: Lineage, check: CheckRoute): RouteOverrides {
   const shown: Shown[] = []
   let exist = hasRoutes(root)
-  const note = ({ mlflowSecurity, cors }: Words) => { exist ||= mlflowSecurity !== undefined || cors !== undefined }
+  const note = ({ mlflowSecurity, cors }: OwnKeys) => { exist ||= mlflowSecurity !== undefined || cors !== undefined }
 
   function watchRoute (route: RouteOptions): void {
     check(route)
@@ -93,7 +93,7 @@ export function watchRoutes ({ root }: Lineage, check: CheckRoute): RouteOverrid
     // From here on, onRoute hooks change this copy, which Fastify uses. Changes of the original object come too late.
     route.config = { ...given }
     note(given)
-    shown.push({ route, url: route.url, given, then: wordsOf(given) })
+    shown.push({ route, url: route.url, given, then: ownKeysOf(given) })
   }
 
   for (const instance of [root, ...descendants(root)]) instance.addHook('onRoute', watchRoute)
@@ -102,7 +102,7 @@ export function watchRoutes ({ root }: Lineage, check: CheckRoute): RouteOverrid
       const { method, config = {} } = route
       check({ url, method, config })
       note(config)
-      refuseLateChange(url, wordsOf(given), then)
+      refuseLateChange(url, ownKeysOf(given), then)
     }
     done()
   })
@@ -114,12 +114,12 @@ export function watchRoutes ({ root }: Lineage, check: CheckRoute): RouteOverrid
   }
 }
 
-function wordsOf ({ mlflowSecurity, cors }: Words): Words {
+function ownKeysOf ({ mlflowSecurity, cors }: OwnKeys): OwnKeys {
   return { mlflowSecurity, cors }
 }
 
 /** Fastify copies a route's config when it registers the route. Later changes would silently do nothing. */
-function refuseLateChange (url: string, now: Words, then: Words): void {
+function refuseLateChange (url: string, now: OwnKeys, then: OwnKeys): void {
   const late = now.mlflowSecurity !== then.mlflowSecurity ? 'mlflowSecurity' : now.cors !== then.cors ? 'cors' : undefined
   if (late !== undefined) throw lateRouteConfig(url, late, now[late])
 }
@@ -130,7 +130,7 @@ const known = new WeakMap<object, RouteSettings>()
 
 function routeSettings (request: FastifyRequest): RouteSettings {
   const { url, config } = request.routeOptions
-  const { mlflowSecurity, cors }: Words = config
+  const { mlflowSecurity, cors }: OwnKeys = config
   if (mlflowSecurity === undefined && cors === undefined) return UNSET
   if (url === undefined) return UNSET // no route: the config of setNotFoundHandler, which nobody has checked
   const settings = known.get(config) ?? parseLate(request, config)
@@ -153,7 +153,7 @@ function parseRoute (url: string, method: Checked['method'], config: object): Ro
 }
 
 /** `@fastify/cors` treats an undefined option as a value. */
-function parseCors (url: string, method: Checked['method'], { cors }: Words): RouteCors | undefined {
+function parseCors (url: string, method: Checked['method'], { cors }: OwnKeys): RouteCors | undefined {
   if (cors === undefined || cors === false) return cors
   // Fastify adds a HEAD route with the same config to a route for GET and OPTIONS.
   const names = [method].flat().some(name => name === 'OPTIONS' || name === 'HEAD') ? PREFLIGHT_OPTIONS : CORS_OPTIONS
@@ -164,7 +164,7 @@ function parseCors (url: string, method: Checked['method'], { cors }: Words): Ro
   return Object.freeze({ ...cors })
 }
 
-function parseRouteConfig (url: string, { mlflowSecurity: override }: Words): RouteOverride {
+function parseRouteConfig (url: string, { mlflowSecurity: override }: OwnKeys): RouteOverride {
   if (override === undefined) return NONE
   if (override === false) return UNPROTECTED
   if (!isOverride(override)) {

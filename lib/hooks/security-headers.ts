@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, onSendHookHandler, preParsingHookHan
 import { overrideFrameAncestors } from '../http/content-security-policy.js'
 import type { FrameAncestorsEditor, PolicyHeader } from '../http/content-security-policy.js'
 import { joinVary, varyByOrigin } from '../http/vary.js'
-import { isResponse, takeOver } from './response.js'
+import { isResponse, takeOver } from './web-response.js'
 import type { RouteOverrides } from './route-config.js'
 import type { FrameOptions, Settings } from '../../types/index.js'
 

@@ -13,7 +13,7 @@ import { describeConnection } from './target.js'
 import type { Target } from './target.js'
 import { openWire } from './wire.js'
 import type { Wire } from './wire.js'
-import { UnreachableError } from './unreachable-error.js'
+import { UnreachableError } from './errors.js'
 
 /** A case and its result. */
 export interface Finding extends Judgement {

@@ -5,7 +5,7 @@ import { compileFrameAncestors } from '../../rules/frame-ancestors.js'
 import { compileHostRules } from '../../rules/host-rules.js'
 import { compileOriginRules } from '../../rules/origin-rules.js'
 import { isDefaultList } from '../../settings/default-lists.js'
-import { UsageError } from '../usage-error.js'
+import { UsageError } from '../errors.js'
 import type { Settings } from '../../../types/index.js'
 import type { Target } from './target.js'
 

@@ -3,7 +3,7 @@ import { NO_PORT, formatHost, isLoopback, parseAuthority, portOf } from '../../g
 import type { Authority } from '../../grammar/authority.js'
 import { defaultPort } from '../../grammar/origin.js'
 import { quote } from '../../grammar/quote.js'
-import { UsageError } from '../usage-error.js'
+import { UsageError } from '../errors.js'
 
 export type Header = readonly [name: string, value: string]
 

@@ -3,7 +3,7 @@ import { resolvePrefix } from '../../gateway/static-prefix.js'
 import { quote } from '../../grammar/quote.js'
 import { variableNames } from '../../settings/table.js'
 import { documentedFlags } from '../flags.js'
-import { UsageError } from '../usage-error.js'
+import { UsageError } from '../errors.js'
 
 type Environment = Readonly<Record<string, string | undefined>>
 

@@ -1,7 +1,7 @@
 import { isatty } from 'node:tty'
 import type { ServeOptions } from '../options.js'
 import type { Outputs } from '../open-outputs.js'
-import { delayOf, endAtOnceOnSecondSignal, reloadOnHangUp, report } from '../lifecycle.js'
+import { announceEnd, delayOf, endAtOnceOnSecondSignal, reloadOnHangUp } from '../lifecycle.js'
 import { serve } from '../serve.js'
 import type { Running } from '../serve.js'
 import { untilToldToEnd } from '../signals.js'
@@ -71,7 +71,7 @@ async function finish (
   { drainDelay, shutdownTimeout }: ServeOptions, { running, child }: Pair, ending: Ending, outputs: Outputs
 ): Promise<number> {
   const delay = delayOf(ending, drainDelay)
-  const code = report(running, ending, delay)
+  const code = announceEnd(running, ending, delay)
   endAtOnceOnSecondSignal(outputs, () => child.kill())
   const begun = Date.now()
   await running.end(delay, shutdownTimeout)
