@@ -1,7 +1,7 @@
 import cors from '@fastify/cors'
 import type { FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { endUpgradeAfter } from './end-upgrade.js'
+import { endUpgrade } from './end-upgrade.js'
 import type { RouteOverrides } from './route-config.js'
 import { METHODS, isPreflight } from '../policy/methods.js'
 import type { Policy } from '../policy/policy.js'
@@ -44,7 +44,7 @@ export function createCors (settings: Settings, policy: Policy, overrides: Route
     writeHeaders(asked, reply)
     // `@fastify/cors` treats every OPTIONS as a preflight. One without preflight headers belongs to the app.
     if (preflightContinue || !asked.corsPreflightEnabled || !isPreflight(raw)) return false
-    endUpgradeAfter(request, reply)
+    endUpgrade(request, reply)
     // Without a length some browsers wait for a body, even after a 204.
     reply.code(optionsSuccessStatus).header('content-length', '0').send()
     return true

@@ -2,7 +2,7 @@ import type { FastifyError } from '@fastify/error'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Decision } from './decision.js'
 import { refusalError } from './errors.js'
-import { endUpgradeAfter } from './end-upgrade.js'
+import { endUpgrade } from './end-upgrade.js'
 import { reportRefusal } from './report.js'
 
 /**
@@ -19,7 +19,7 @@ export function createGuard ({ verdictOn }: Decision, reportOnly: boolean): Guar
     if (verdict.allowed) return undefined
     reportRefusal(request, verdict, reportOnly)
     if (reportOnly) return undefined
-    endUpgradeAfter(request, reply)
+    endUpgrade(request, reply)
     // A cache that stores answers by path would serve the refusal to the next person.
     reply.header('cache-control', 'no-store')
     return refusalError(verdict)
