@@ -1,16 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import t from 'tap'
-import { checkFlags, serveFlags } from '../../lib/cli/flags.js'
-import { help } from '../../lib/cli/help.js'
-import { ignoredVariables } from '../../lib/cli/ignored-variables.js'
-import { loadPretty, logOptions, parseLevel, withoutRequests } from '../../lib/cli/logger.js'
-import { refuseLoop } from '../../lib/cli/upstream-loop.js'
 import { main } from '../../lib/cli/main.js'
-import { serveOptions } from '../../lib/cli/options.js'
-import { ownAddresses } from '../../lib/cli/reach.js'
 import { certificate } from '../fixtures/upstream.js'
 
 t.test('a wrong flag or setting is one clear line', async t => {
@@ -100,102 +90,4 @@ t.test('a wrong flag or setting is one clear line', async t => {
     ] as const).map(([args, message]): [string[], RegExp] => [['check', '--host-header', 'localhost', ...args], message])
   ]
   for (const [args, message] of cases) await t.rejects(main(args), { message }, args.join(' '))
-})
-
-t.test('an upstream that is the gateway itself is told from one elsewhere', async t => {
-  const own = ownAddresses().map(({ address, family }) => family === 'IPv6' ? `[${address}]` : address)
-  for (const name of ['localhost', 'LOCALHOST', 'localhost.', 'x.localhost', '127.8.0.1', '[::1]', '0.0.0.0', '[::]', 'gw.company.com', hostname(), ...own]) {
-    for (const [upstream, port] of [[`http://${name}:5000`, 5000], [`http://${name}`, 80], [`https://${name}`, 443]] as const) {
-      t.throws(() => refuseLoop(upstream, { host: 'GW.company.com', port }), { code: 'FST_MLFLOW_SECURITY_USAGE' }, upstream)
-      t.doesNotThrow(() => refuseLoop(upstream, { host: 'GW.company.com', port: port + 1 }), upstream)
-    }
-  }
-  for (const name of ['mlflow.internal', 'gw.company.com.internal', 'localhost.company.com', '198.51.100.7', '[2001:db8::7]']) {
-    t.doesNotThrow(() => refuseLoop(`http://${name}:5000`, { host: 'gw.company.com', port: 5000 }), name)
-  }
-})
-
-t.test('a variable that a flag overrules is said to be ignored', async t => {
-  const hosts = { MLFLOW_SERVER_ALLOWED_HOSTS: 'a.com, b.com' }
-  for (const [values, environment, lines] of [
-    [{ 'allowed-hosts': ['c.com'] }, hosts, ['--allowed-hosts is used, MLFLOW_SERVER_ALLOWED_HOSTS is ignored']],
-    [{ 'allowed-hosts': ['a.com', 'b.com'] }, hosts, []],
-    [{}, hosts, []],
-    [{ 'allowed-hosts': ['c.com'] }, { MLFLOW_SERVER_ALLOWED_HOSTS: '' }, []],
-    [{ 'allowed-hosts': ['c.com'] }, {}, []],
-    [{ 'x-frame-options': 'deny' }, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'DENY' }, []],
-    [{ 'disable-security-middleware': true }, { MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: '1' }, []],
-    [{ 'disable-security-middleware': true }, { MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE: 'false' }, [
-      '--disable-security-middleware is used, MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE is ignored'
-    ]]
-  ] as const) t.strictSame(ignoredVariables(values, environment), lines, JSON.stringify([values, environment]))
-})
-
-t.test('what flags become', async t => {
-  const serve = (...args: string[]) => serveOptions(parseArgs({ args, options: serveFlags }).values, { logger: false })
-  t.match(serve(), { listen: { host: '127.0.0.1', port: 8080 }, metrics: undefined })
-  for (const args of [['--metrics', '10.0.0.1:9'], ['--metrics', '[::1]:9'], ['--metrics', '10'], ['--host', '0.0.0.0', '--metrics', '[::1]:9']]) {
-    t.doesNotThrow(() => serve('--port', '9', ...args), `${args.join(' ')} is another address`)
-  }
-  t.doesNotThrow(() => serve('--port', '0', '--metrics', '0'))
-  t.strictSame(serve().options, {
-    upstream: undefined,
-    staticPrefix: undefined,
-    callbackPaths: undefined,
-    upstreamTimeout: undefined,
-    upstreamCa: undefined,
-    tls: undefined,
-    fastify: { logger: false, keepAliveTimeout: 72_000 }
-  })
-  t.strictSame(serve('--callback-paths', '/a,/b', '--callback-paths', '/c').options.callbackPaths, ['/a,/b', '/c'])
-  t.match(serve(), { certificate: undefined, drainDelay: 0, shutdownTimeout: 20_000 })
-  t.match(serve('--drain-delay', '1.5', '--shutdown-timeout', '0'), { drainDelay: 1500, shutdownTimeout: 0 })
-  t.match(serve('--keep-alive-timeout', '5', '--max-header-size', '65536').options.fastify, { keepAliveTimeout: 5000, http: { maxHeaderSize: 65536 } })
-  for (const [args, routes] of [
-    [['--health-routes', '/ready, /live'], ['/ready', '/live']],
-    [['--health-routes', '/a', '--health-routes', '/b,'], ['/a', '/b']],
-    [['--health-routes', ''], []],
-    [['--health-routes', '/health,/ml/version,/mlx', '--static-prefix', '/ml'], ['/ml/health', '/ml/version', '/ml/mlx']]
-  ] as const) t.strictSame(serve(...args).options.healthRoutes, routes)
-  t.match(serve('--cors-allowed-origins', 'https://a', '--disable-security-middleware', '--x-frame-options', 'DENY').options, {
-    corsAllowedOrigins: ['https://a'], disableSecurityMiddleware: true, xFrameOptions: 'DENY'
-  })
-  t.strictSame(serve('--trust-proxy', '10.0.0.1', '--trust-proxy', '127.0.0.0/8,loopback').options.fastify, { logger: false, trustProxy: '10.0.0.1,127.0.0.0/8,loopback', keepAliveTimeout: 72_000 })
-  for (const [text, seconds] of [['0', 0], ['1.25', 1.25], ['60', 60]] as const) t.equal(serve('--upstream-timeout', text).options.upstreamTimeout, seconds)
-  for (const text of ['x1', '1.', '.5', '1.x', '1x']) t.throws(() => serve('--upstream-timeout', text), { code: 'FST_MLFLOW_SECURITY_USAGE' }, text)
-  for (const [text, port] of [['0', 0], ['65535', 65535]] as const) t.equal(serve('--port', text).listen.port, port)
-  for (const text of ['x80', '80x', '655350', '65536', '']) t.throws(() => serve('--port', text), { message: /^--port: /, code: 'FST_MLFLOW_SECURITY_USAGE' }, text)
-  for (const [text, host, port] of [['9464', '127.0.0.1', 9464], ['0.0.0.0:1', '0.0.0.0', 1], ['[::1]:2', '::1', 2], ['gw.company.com:3', 'gw.company.com', 3]] as const) {
-    t.strictSame(serve('--metrics', text).metrics, { host, port })
-  }
-  for (const [text, host] of [['::', '::'], ['[::1]', '::1'], ['::1', '::1'], ['localhost', 'localhost']] as const) t.equal(serve('--host', text).listen.host, host)
-})
-
-t.test('--help and --version', async t => {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  const page = readFileSync(new URL('../fixtures/help.txt', import.meta.url), 'utf8')
-  for (const [args, text] of [
-    [['--help'], page], [['-h'], page], [['check', '--help'], page], [['--help', '--version'], page],
-    [['--version'], `${version}\n`], [['check', '--version'], `${version}\n`]
-  ] as const) {
-    let out = ''
-    t.equal(await main([...args], text => { out += text }), 0)
-    t.equal(out, text, args.join(' '))
-  }
-  for (const flag of [...Object.keys(serveFlags), ...Object.keys(checkFlags)]) t.ok(help().includes(`  --${flag}`), flag)
-  for (const line of help().split('\n')) t.ok(line.length <= 100, line)
-})
-
-t.test('what is logged, and how', async t => {
-  for (const level of ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']) t.equal(parseLevel(level), level)
-  t.equal(parseLevel(), 'info')
-  t.match(logOptions('warn', () => {}), { logger: { level: 'warn' }, logController: { disableRequestLogging: true } })
-  t.strictSame(withoutRequests({}), { disableRequestLogging: true }, 'older versions of Fastify')
-})
-
-t.test('readable lines for a terminal', async t => {
-  const pretty = await loadPretty()
-  t.match(pretty?.('{"level":30,"time":0,"pid":1,"hostname":"h","method":"GET","url":"/x","msg":"request completed"}\n'), /^\[.*\d\d:\d\d:00.*\] .*INFO.*: .*GET \/x: request completed.*\n$/)
-  t.match(pretty?.('{"level":40,"time":0,"msg":"careful"}\n'), /WARN.*: .*careful/)
-  t.notMatch(pretty?.('{"level":40,"time":0,"pid":1,"msg":"careful"}\n'), 'pid')
 })

@@ -1,24 +1,14 @@
-import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { freePort } from '../../lib/cli/child/ports.js'
 import { probe } from '../../lib/cli/probe.js'
 import { createGateway } from '../../lib/gateway.js'
-import { explain } from '../../lib/gateway/upstream-failures.js'
-import { listening, says } from '../fixtures/programs.js'
-import type { Started } from '../fixtures/programs.js'
+import { listening, says, warnings } from '../fixtures/programs.js'
 import { logTo, request } from '../fixtures/server.js'
-import { certificate, echo, tlsUpstream, upstream } from '../fixtures/upstream.js'
+import { certificate, echo, INVALID_HOST, tlsUpstream, upstream } from '../fixtures/upstream.js'
 
 const HOST = ['Host', 'localhost'] as const
-
-async function warnings (started: Started): Promise<string[]> {
-  started.child.kill('SIGTERM')
-  await once(started.child, 'close')
-  return started.said.out.trim().split('\n').map(line => JSON.parse(line)).filter(line => line.level === 40).map(line => line.msg)
-}
-
 /** Starts the command, waits for one warning, and ends it. */
 async function warned (t: Test, args: readonly string[]): Promise<string[]> {
   const started = await listening(t, args)
@@ -103,10 +93,6 @@ t.test('http to a port that speaks TLS, and a server by https that answers 400',
   t.match(lines.at(-1), { level: 40, msg: /Does it want https:/ })
 })
 
-t.test('an error without a code is explained by its message', async t => {
-  t.match(explain(new Error('something else'), { origin: 'http://a', host: 'a', ca: undefined }), /http:\/\/a does not answer \(something else\)\. Is the MLflow server running there\?/)
-})
-
 t.test('a refusal without a body is nobody\'s in particular', async t => {
   const { logger, lines } = logTo()
   const gateway = createGateway({ upstream: 'http://127.0.0.1:1', fastify: { logger } })
@@ -116,8 +102,6 @@ t.test('a refusal without a body is nobody\'s in particular', async t => {
   await probe(gateway, { origin, host, path: '', headersTimeout: 0, ca: undefined })
   t.strictSame(lines.filter(({ level }) => level > 30), [])
 })
-
-const INVALID_HOST = 'Invalid Host header - possible DNS rebinding attack detected'
 
 t.test('MLflow\'s own refusal is recognised at the start, and said once', async t => {
   const gateway = await listening(t, ['--upstream', await upstream(t, (_request, response) => {
@@ -129,54 +113,4 @@ t.test('MLflow\'s own refusal is recognised at the start, and said once', async 
   t.match(lines, [/^The MLflow server itself refuses the requests of this gateway: .* "127\.0\.0\.1:\d+", the name that the gateway uses/])
   t.match(lines, [/Remove MLFLOW_SERVER_ALLOWED_HOSTS \(--allowed-hosts\) from the MLflow server/])
   t.equal(lines.length, 1)
-})
-
-t.test('a refusal that is not MLflow\'s own is nothing to warn of', async t => {
-  const target = await upstream(t, (request, response) => { response.writeHead(403).end(request.url === '/' ? '' : 'no login') })
-  const gateway = await listening(t, ['--upstream', target])
-  t.match((await request(gateway.port, 'GET', '/x', [HOST])).body, 'no login')
-  t.strictSame(await warnings(gateway), [])
-})
-
-t.test('MLflow\'s own refusal is recognised in the answers too: MLflow may start later', async t => {
-  const gateway = await listening(t, ['--upstream', await upstream(t, (request, response) => {
-    if (request.url === '/') response.end('ok')
-    else response.writeHead(403, { 'content-type': 'text/plain' }).end(request.url === '/host' ? INVALID_HOST : 'Cross-origin request blocked')
-  })])
-  for (const path of ['/host', '/origin', '/host']) t.equal((await request(gateway.port, 'POST', path, [HOST])).status, 403)
-  const lines = await warnings(gateway)
-  t.match(lines, [
-    /^The MLflow server itself refuses/,
-    /^The server at 127\.0\.0\.1:\d+ refuses requests itself: "Cross-origin request blocked"/
-  ])
-  t.equal(lines.length, 2)
-})
-
-t.test('with --disable-security-middleware it is said whose settings decide', async t => {
-  const gateway = await listening(t, ['--disable-security-middleware', '--upstream', await upstream(t, (request, response) => {
-    response.writeHead(403, { 'content-type': 'text/plain' }).end(request.method === 'GET' ? INVALID_HOST : 'Cross-origin request blocked')
-  })])
-  await request(gateway.port, 'GET', '/x', [HOST])
-  await request(gateway.port, 'POST', '/x', [HOST])
-  t.match((await warnings(gateway)).slice(1), [
-    /^The MLflow server itself refuses requests\. .*MLFLOW_SERVER_ALLOWED_HOSTS/, /MLFLOW_SERVER_CORS_ALLOWED_ORIGINS/
-  ])
-})
-
-t.test('a proxy on this machine that is not trusted is named once, with --trust-proxy', async t => {
-  const target = await echo(t)
-  const forwarded = [HOST, ['X-Forwarded-For', '9.9.9.9'], ['X-Forwarded-Proto', 'https']] as const
-  const ask = async (args: readonly string[], headers: ReadonlyArray<readonly [string, string]> = forwarded): Promise<string[]> => {
-    const gateway = await listening(t, ['--upstream', target, ...args])
-    for (let i = 0; i < 3; i++) t.equal((await request(gateway.port, 'GET', '/', headers)).status, 200)
-    return await warnings(gateway)
-  }
-  for (const args of [[], ['--trust-proxy', '10.0.0.0/8']]) {
-    const lines = await ask(args)
-    t.match(lines, [/^A proxy on this machine \(127\.0\.0\.1\) sends X-Forwarded-\* headers\. They are ignored.*--trust-proxy loopback$/])
-    t.equal(lines.length, 1)
-  }
-  t.strictSame(await ask(['--trust-proxy', 'loopback']), [])
-  t.strictSame(await ask(['--trust-proxy', 'loopback'], [HOST, ['X-Forwarded-Proto', 'https']]), [])
-  t.strictSame(await ask([], [HOST]), [])
 })

@@ -3,10 +3,8 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, request as httpsRequest } from 'node:https'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -14,6 +12,7 @@ import { serveFlags } from '../../lib/cli/flags.js'
 import { serveOptions } from '../../lib/cli/options.js'
 import { commandLines } from '../fixtures/command-lines.js'
 import { freePort } from '../fixtures/free-port.js'
+import { untilListening } from '../fixtures/listens.js'
 import { certificate, gateway, upstream } from '../fixtures/upstream.js'
 
 const NAME = 'mlflow.company.com'
@@ -32,18 +31,6 @@ async function startGateway (t: Test, example: string): Promise<number> {
   const line = commandLines().find(({ where }) => where.includes(`deploy/${example}/`))
   const { options } = serveOptions(parseArgs({ args: line?.args ?? [], options: serveFlags }).values, { logger: false })
   return (await gateway(t, { ...options, upstream: target, fastify: { trustProxy: options.fastify?.trustProxy ?? false } })).port
-}
-
-/** Waits until something listens. */
-async function reachable (port: number): Promise<void> {
-  for (let i = 0; i < 100; i++) {
-    const socket = connect(port, '127.0.0.1')
-    const isThere = await Promise.race([once(socket, 'connect').then(() => true), once(socket, 'error').then(() => false)]).catch(() => false)
-    socket.destroy()
-    if (isThere) return
-    await wait(100)
-  }
-  throw new Error(`nothing listens on ${port}`)
 }
 
 interface Answer { readonly status: number, readonly body: string }
@@ -87,7 +74,7 @@ t.test('behind nginx', async t => {
   writeFileSync(join(folder, 'nginx.conf'), `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;\nevents {}\nhttp {\naccess_log off;\n${paths}\n${site}\n}`)
   const nginx = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], { stdio: 'inherit' })
   t.teardown(async () => { nginx.kill(); await once(nginx, 'close'); rmSync(folder, { recursive: true }) })
-  await reachable(port)
+  await untilListening(port)
   await behaves(t, port, cert)
 })
 
@@ -105,7 +92,7 @@ t.test('behind Caddy', async t => {
     stdio: ['ignore', 'ignore', 'ignore'], env: { ...process.env, HOME: folder }
   })
   t.teardown(async () => { caddy.kill('SIGKILL'); await once(caddy, 'close'); rmSync(folder, { recursive: true }) })
-  await reachable(port)
+  await untilListening(port)
   await behaves(t, port, cert)
 })
 

@@ -1,12 +1,13 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
 import mlflowGateway, { createGateway } from '../../lib/gateway.js'
-import { AmbiguousPathError } from '../../lib/gateway/errors.js'
 import { hasOwnErrorHandler } from '../../lib/gateway/error-answers.js'
+import { AmbiguousPathError } from '../../lib/gateway/errors.js'
 import { createApp, listen, request } from '../fixtures/server.js'
-import { echo, gateway, upstream } from '../fixtures/upstream.js'
+import { echo, gateway, recorder, upstream } from '../fixtures/upstream.js'
 
 const NAVIGATION = ['Accept', 'text/html,application/xhtml+xml;q=0.9,*/*;q=0.8'] as const
+const HOST = ['Host', 'localhost'] as const
 
 t.test("a refusal has MLflow's own error_code, which its Python client names", async t => {
   const { port } = await gateway(t, { upstream: await echo(t) })
@@ -110,4 +111,17 @@ t.test('as a plugin it answers for its own routes alone', async t => {
   await handled.register(mlflowGateway, { upstream: 'http://127.0.0.1:1' })
   t.ok(hasOwnErrorHandler(handled))
   t.match(await request(await listen(handled), 'GET', '/', [['Host', 'evil.com']]), { status: 418, body: 'FST_MLFLOW_SECURITY_HOST_NOT_ALLOWED' })
+})
+
+t.test('what fails in a hook that is added to it is not told as MLflow\'s failure', async t => {
+  const { listener } = recorder()
+  const app = createGateway({ upstream: await upstream(t, listener) })
+  t.teardown(() => app.close())
+  const codes = ['ECONNRESET', 'UND_ERR_CONNECT_TIMEOUT', 'HPE_INVALID']
+  app.addHook('preHandler', async ({ headers }) => { throw Object.assign(new Error('the login server'), { code: codes[Number(headers['x-case'])] }) })
+  app.setErrorHandler(({ message }: Error, _request, reply) => { reply.code(503).header('retry-after', '1').send(message) })
+  const port = await listen(app)
+  for (const [i, code] of codes.entries()) {
+    t.match(await request(port, 'GET', '/', [HOST, ['X-Case', String(i)]]), { status: 503, body: 'the login server', headers: { 'retry-after': '1' } }, code)
+  }
 })

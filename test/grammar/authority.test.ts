@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { NO_PORT, formatAuthority, isLoopback, parseAddress, parseAuthority, parseName } from '../../lib/grammar/authority.js'
-import { isAt, parseOrigin } from '../../lib/grammar/origin.js'
+import { formatAuthority, isLoopback, NO_PORT, parseAddress, parseAuthority, parseName } from '../../lib/grammar/authority.js'
 
 const label63 = 'a'.repeat(63)
+
 const name253 = `${label63}.${label63}.${label63}.${'a'.repeat(61)}`
 
 t.test('well-formed authorities, in canonical form', async t => {
@@ -54,28 +54,6 @@ t.test('names and addresses', async t => {
   t.same(parseAddress('::ffff:0:102:304'), { kind: 'ipv6', host: '::ffff:0:102:304' }, 'no IPv4-mapped address')
   for (const address of ['127.0.0.1', '127.255.0.9', '::1', '::ffff:127.0.0.1']) t.ok(isLoopback(address), address)
   for (const address of ['0.0.0.0', '::', '192.168.1.1', 'fd00::127', '']) t.notOk(isLoopback(address), address)
-})
-
-t.test('origins', async t => {
-  t.match(parseOrigin('HTTPS://App.Company.com'), { scheme: 'https', authority: { host: 'app.company.com' }, port: 443 })
-  t.match(parseOrigin('http://[::1]:3000'), { scheme: 'http', authority: { host: '::1' }, port: 3000 })
-  t.match(parseOrigin('chrome-extension://abcdef'), { scheme: 'chrome-extension', port: NO_PORT })
-  const malformed = [
-    '', 'null', 'app.company.com', 'https://', '://a', 'https:/a', 'https://a/', 'https://a/b', 'https://u@a', 'https://a, https://b',
-    'https://a https://b', '1http://a', 'https://a:', 'https://127.1', `${'s'.repeat(65)}://a`, 'https://a\nb', 'https://a\n'
-  ]
-  for (const text of malformed) t.equal(parseOrigin(text), undefined, text)
-})
-
-t.test('a page is on an authority: same host, same port, missing ports by the scheme of the page', async t => {
-  const cases: Array<[origin: string, authority: string, expected: boolean]> = [
-    ['https://a', 'a', true], ['https://a', 'a:443', true], ['http://a', 'a:80', true], ['https://a:8443', 'a:8443', true],
-    ['http://a', 'a', true], ['https://a', 'a:80', false], ['https://a:8443', 'a', false], ['https://a', 'b', false]
-  ]
-  for (const [text, authority, expected] of cases) {
-    const origin = parseOrigin(text)
-    t.equal(origin && isAt(origin, parseAuthority(authority)), expected, `${text} on ${authority}`)
-  }
 })
 
 t.test('whatever is well-formed, a browser reads as the same host, and normalising twice is normalising once', async t => {

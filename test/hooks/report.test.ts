@@ -1,26 +1,11 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { get } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import t from 'tap'
-import type { Test } from 'tap'
-import mlflowSecurity from '../../lib/index.js'
-import type { MlflowSecurityOptions } from '../../types/index.js'
-import { CREATE_RUN, createApp, createServer, listen, request, upgrade } from '../fixtures/server.js'
-import type { LogLine } from '../fixtures/server.js'
+import { CREATE_RUN, createServer, listen, request, warnings } from '../fixtures/server.js'
+import { socketPath } from '../fixtures/sockets.js'
 
 const CHANNEL = 'fastify-mlflow-security.refused'
 const WARN = 40
-
-/** Short, as the paths of sockets have to be. */
-function socketPath (t: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'socket-'))
-  t.teardown(() => { rmSync(folder, { recursive: true }) })
-  return join(folder, 'socket')
-}
-
-const warnings = (lines: LogLine[]) => lines.filter(({ level }) => level === WARN)
 
 t.test('a refusal is one warning with fields, and a message on the diagnostics channel', async t => {
   const messages: unknown[] = []
@@ -101,69 +86,4 @@ t.test('a logger that throws leaves the decision as it is', async t => {
   const stream = { write () { throw new Error('disk full') } }
   const { app } = createServer(t, {}, { logger: { level: 'warn', stream } })
   t.equal((await app.inject({ url: '/', headers: { host: 'evil.com' } })).statusCode, 403)
-})
-
-t.test('what is said at start', async t => {
-  const cases: Array<[options: MlflowSecurityOptions, warnings: RegExp[]]> = [
-    [{}, []],
-    [{ allowedHosts: '*' }, [/^allowedHosts .* has "\*": host validation is off/]],
-    [{ allowedHosts: '*.com' }, [/^allowedHosts .* has "\*\.com": anyone can register/]],
-    [{ corsAllowedOrigins: '*' }, [/^corsAllowedOrigins .* has "\*": every site may call/]],
-    [{ corsAllowedOrigins: 'null,https://*.com' }, [/"null": any page/, /"https:\/\/\*\.com": anyone/]],
-    [{ allowedHosts: '*.co.uk,*.github.io,*.company.com' }, [/"\*\.co\.uk": anyone can register/, /"\*\.github\.io": anyone/]],
-    [{ frameAncestors: 'https://*,https://*.vercel.app' }, [/^frameAncestors has "https:\/\/\*": anyone/, /"https:\/\/\*\.vercel\.app": anyone/]],
-    [{ xFrameOptions: 'NONE' }, [/^xFrameOptions \(MLFLOW_SERVER_X_FRAME_OPTIONS\) is NONE without frameAncestors: every site may embed the pages$/]],
-    [{ xFrameOptions: 'NONE', frameAncestors: 'https://a.com' }, []],
-    [{ corsAllowedOrigins: 'file://' }, [/"file:\/\/": any local file/]],
-    [{ reportOnly: true }, [/^reportOnly is on/]],
-    [{ healthRoutes: '/health,/version,/*' }, [/^healthRoutes has "\/\*": everything that this route serves is served for every Host$/]],
-    [{ disableSecurityMiddleware: true, allowedHosts: '*', reportOnly: true }, [/^Security is disabled by disableSecurityMiddleware \(MLFLOW_SERVER_DISABLE/]]
-  ]
-  for (const [options, expected] of cases) {
-    const { app, lines } = createServer(t, options)
-    await app.ready()
-    t.equal(warnings(lines).length, expected.length, JSON.stringify(options))
-    t.match(warnings(lines).map(({ msg }) => msg), expected)
-    const informed = lines.filter(line => 'mlflowSecurity' in line)
-    t.equal(informed.length, options.disableSecurityMiddleware === true ? 0 : 1)
-    if (informed[0] !== undefined) t.match(informed[0].mlflowSecurity, { xFrameOptions: options.xFrameOptions ?? 'SAMEORIGIN', healthRoutes: ['/health', '/version'] })
-  }
-})
-
-t.test('listening beyond this machine without host validation warns', async t => {
-  const cases: Array<[options: MlflowSecurityOptions, host: string, warned: boolean]> = [
-    [{ allowedHosts: '*' }, '0.0.0.0', true],
-    [{ disableSecurityMiddleware: true }, '0.0.0.0', true],
-    [{ allowedHosts: '*' }, '127.0.0.1', false],
-    [{}, '0.0.0.0', false]
-  ]
-  for (const [options, host, warned] of cases) {
-    const { app, lines } = createServer(t, options)
-    await app.listen({ port: 0, host })
-    const said = warnings(lines).filter(({ msg }) => msg.startsWith('Listening on'))
-    const expected = { msg: 'Listening on 0.0.0.0 without host validation', addresses: ['0.0.0.0'] }
-    t.match(said, warned ? [expected] : [], `${JSON.stringify(options)} on ${host}`)
-    t.equal(said.length, warned ? 1 : 0)
-  }
-  const { app, lines } = createServer(t, { allowedHosts: '*' })
-  await app.listen({ path: socketPath(t) })
-  t.notOk(lines.some(({ msg }) => msg.startsWith('Listening on')), 'a Unix socket')
-})
-
-t.test('the decorator: frozen settings, and the verdict for a raw upgrade handler', async t => {
-  const { app } = createApp(t)
-  await app.register(mlflowSecurity, { allowedHosts: 'a' })
-  t.ok(Object.isFrozen(app.mlflowSecurity))
-  t.ok(Object.isFrozen(app.mlflowSecurity.settings))
-  const hosts = ['a', 'evil.com'].map(host => ({ method: 'GET', url: '/', headers: { host } }))
-  t.same(hosts.map(app.mlflowSecurity.inspect).map(({ allowed }) => allowed), [true, false], 'inspect takes the request alone, also as a callback')
-  app.server.on('upgrade', (raw, socket) => {
-    const verdict = app.mlflowSecurity.inspect(raw)
-    socket.end(`HTTP/1.1 ${verdict.allowed ? 101 : verdict.statusCode} X\r\n\r\n`)
-  })
-  const port = await listen(app)
-  t.equal(await upgrade(port, '/', [['Host', 'a']]), 101)
-  t.equal(await upgrade(port, '/', [['Host', 'evil.com']]), 403)
-  t.equal(await upgrade(port, '/', [['Host', 'a'], ['Origin', 'https://evil.com']]), 403)
-  t.equal(await upgrade(port, '/', [['Host', 'a'], ['Host', 'a']]), 400)
 })

@@ -3,13 +3,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Agent, request } from 'node:http'
-import { connect } from 'node:net'
-import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
 import { startGateway, venv } from '../fixtures/mlflow.js'
 import { freePort } from '../fixtures/free-port.js'
+import { untilListening } from '../fixtures/listens.js'
 import { startNginx } from '../fixtures/nginx.js'
 
 const REQUESTS = 1200
@@ -26,18 +25,8 @@ async function startGunicorn (t: Test): Promise<{ port: number, workers: () => n
   child.stderr.setEncoding('utf8').on('data', chunk => { said += chunk })
   const end = once(child, 'close')
   t.teardown(async () => { child.kill('SIGTERM'); await end })
-  for (let i = 0; !await answers(port); i++) {
-    if (i === 600 || child.exitCode !== null) throw new Error(`gunicorn does not listen: ${said}`)
-    await wait(50)
-  }
+  await untilListening(port, { name: 'gunicorn', child, said: () => said })
   return { port, workers: () => said.match(/Booting worker/g)?.length ?? 0 }
-}
-
-function answers (port: number): Promise<boolean> {
-  return new Promise(resolve => {
-    const socket = connect(port, '127.0.0.1', () => { socket.destroy(); resolve(true) })
-    socket.once('error', () => resolve(false))
-  })
 }
 
 function ask (agent: Agent, port: number, method: string): Promise<number> {

@@ -1,8 +1,6 @@
 import t from 'tap'
 import { parseAuthority } from '../../lib/grammar/authority.js'
 import { compileHostRules } from '../../lib/rules/host-rules.js'
-import { compileOriginRules } from '../../lib/rules/origin-rules.js'
-import { warnOfOpenWildcards } from '../../lib/rules/wildcards.js'
 import { DEFAULT_LISTS } from '../../lib/settings/default-lists.js'
 import { codedErrors } from '../../lib/settings/errors.js'
 
@@ -174,23 +172,6 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     t.match(message, /^allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): "/, `${entry}: names option, variable and flag`)
     t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1], fix, `${entry}: the fix`)
   }
-})
-
-t.test('a list that lets in names which anyone can register warns', async t => {
-  const warnings = async (entry: string) => {
-    const { warnings, wildcards } = compileHostRules([entry])
-    return [...warnings, ...await warnOfOpenWildcards(wildcards)]
-  }
-  for (const entry of ['*', '*.com', '*com', '*company.com', '*localhost', 'mlflow.*', '*.co.uk', '*.github.io', 'x-*.vercel.app', '*.com:5000']) {
-    t.equal((await warnings(entry)).length, 1, entry)
-  }
-  for (const entry of ['*.company.com', '*.localhost', 'mlflow-*.company.com', '192.168.*', 'a', '*.lan', '*.x.github.io', '@addresses']) t.same(await warnings(entry), [], entry)
-})
-
-t.test('the default lists have no wildcard to look up: the list of public suffixes is not loaded for them', t => {
-  t.same(compileHostRules(DEFAULT_LISTS.allowedHosts).wildcards, [])
-  t.same(compileOriginRules(DEFAULT_LISTS.corsAllowedOrigins).wildcards, [])
-  t.end()
 })
 
 t.test('the entry that would allow a host is no wider than those it has', async t => {

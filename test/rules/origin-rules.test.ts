@@ -1,8 +1,6 @@
 import t from 'tap'
-import { compileFrameAncestors } from '../../lib/rules/frame-ancestors.js'
 import { parseOrigin } from '../../lib/grammar/origin.js'
 import { compileOriginRules } from '../../lib/rules/origin-rules.js'
-import { warnOfOpenWildcards } from '../../lib/rules/wildcards.js'
 import { DEFAULT_LISTS } from '../../lib/settings/default-lists.js'
 import { codedErrors } from '../../lib/settings/errors.js'
 
@@ -104,40 +102,5 @@ t.test('a wrong entry stops the start, with the fix', async t => {
     t.match(message, /^corsAllowedOrigins \(MLFLOW_SERVER_CORS_ALLOWED_ORIGINS, --cors-allowed-origins\): "/, `${entry}: names option, variable and flag`)
     t.match(message, reason, entry)
     if (fix !== undefined) t.equal(/Did you mean "(.*)"\?$/.exec(message)?.[1] ?? '', fix, `${entry}: the fix`)
-  }
-})
-
-t.test('a list that is open to all warns', async t => {
-  const warnings = async (entry: string) => {
-    const { warnings, wildcards } = compileOriginRules([entry])
-    return [...warnings, ...await warnOfOpenWildcards(wildcards)]
-  }
-  for (const entry of ['*', 'null', 'https://*', 'https://*.com', 'http://app.*:*', 'https://*.vercel.app', 'file://', 'file://*']) {
-    t.equal((await warnings(entry)).length, 1, entry)
-  }
-  for (const entry of ['https://*.company.com', 'localhost:*', 'vscode-webview://*']) t.same(await warnings(entry), [], entry)
-  for (const [entry, count] of [['https://*', 1], ['https://*.github.io', 1], ['https://*.company.com', 0], ['vscode-webview://*', 0]] as const) {
-    t.equal((await warnOfOpenWildcards(compileFrameAncestors([entry]).wildcards)).length, count, `frameAncestors: ${entry}`)
-  }
-})
-
-t.test('frameAncestors becomes a directive of the Content-Security-Policy', async t => {
-  const cases: Array<[entries: string[], directive: string]> = [
-    [['https://notebook.company.com'], "frame-ancestors 'self' https://notebook.company.com"],
-    [['https://*.company.com', 'http://localhost:*', 'http://10.0.0.1:8888'],
-      "frame-ancestors 'self' https://*.company.com http://localhost:* http://10.0.0.1:8888"],
-    [["'self'", 'https://a:443', 'vscode-webview://*'], "frame-ancestors 'self' https://a vscode-webview://*"]
-  ]
-  for (const [entries, directive] of cases) t.equal(compileFrameAncestors(entries).directive, directive, entries.join())
-  t.strictSame(compileFrameAncestors([]), { directive: undefined, wildcards: [] })
-  t.throws(() => codedErrors(() => compileFrameAncestors(['https://a_b.com'])), { message: /Content-Security-Policy: host names there have no "_"/ })
-  for (const entry of ['@default', "'none'", 'self', 'null', 'http://10.0.0.0/8']) {
-    t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { message: /^frameAncestors \(--frame-ancestors\): (?!.*Did you mean)/ }, `${entry}: no fix that is none`)
-  }
-  for (const entry of ['https://nb-*.company.com', 'http://192.168.*', 'http://[::1]']) {
-    t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { message: /Content-Security-Policy: there "\*" .*ranges nor IPv6/ }, `${entry}: why`)
-  }
-  for (const entry of ['notebook.company.com', 'https://nb-*.company.com', 'http://192.168.*', 'http://[::1]', '*', "'none'", 'https://a; script-src *', 'https://a b', 'wss://a.com']) {
-    t.throws(() => codedErrors(() => compileFrameAncestors([entry])), { code: 'FST_MLFLOW_SECURITY_INVALID_OPTION', message: /^frameAncestors \(--frame-ancestors\): "/ }, entry)
   }
 })

@@ -6,13 +6,16 @@ import { logOptions } from '../../../lib/cli/logger.js'
 import { listen, request } from '../../fixtures/server.js'
 import type { LogLine, RawResponse } from '../../fixtures/server.js'
 
+const SETTINGS = { 'allowed-hosts': ['app.example'], 'cors-allowed-origins': ['https://ok.example'] }
+const LISTED = ['Origin', 'https://ok.example'] as const
+const JSON_BODY = ['Content-Type', 'application/json'] as const
+const EVIL = ['Origin', 'https://evil.com'] as const
+
 type Headers = ReadonlyArray<readonly [string, string]>
 
 interface Asked { readonly method?: string, readonly host?: string, readonly url?: string, readonly headers?: Headers }
 
 interface Authorizer { readonly lines: LogLine[], ask (asked: Asked): Promise<RawResponse> }
-
-const SETTINGS = { 'allowed-hosts': ['app.example'], 'cors-allowed-origins': ['https://ok.example'] }
 
 /** The log of the command, and what it has been told so far. */
 function logTo (): { log: ReturnType<typeof logOptions>, lines: LogLine[] } {
@@ -33,10 +36,6 @@ async function start (t: Test, values: Parameters<typeof authorizeOptions>[0] = 
     ])
   }
 }
-
-const EVIL = ['Origin', 'https://evil.com'] as const
-const LISTED = ['Origin', 'https://ok.example'] as const
-const JSON_BODY = ['Content-Type', 'application/json'] as const
 
 t.test('what passes gets 200 and the headers of its answer', async t => {
   const { ask } = await start(t, { 'frame-ancestors': ['https://notebook.example'] })
@@ -165,19 +164,4 @@ t.test('an error of its own stays one: no engine takes it for a pass', async t =
   const port = await listen(app)
   t.equal((await request(port, 'GET', '/', [['Host', 'localhost']])).status, 500)
   t.match(lines.at(-1), { level: 50 })
-})
-
-t.test('what flags become', async t => {
-  t.match(authorizeOptions({ dialect: 'Envoy' }, {}), {
-    options: { dialect: 'envoy', staticPrefix: '', healthRoutes: ['/health', '/version'], log: {} },
-    listen: { host: '127.0.0.1', port: 8081 }
-  })
-  t.match(authorizeOptions({ dialect: 'nginx', host: '::', port: '9', 'log-level': 'info', 'static-prefix': '/m', 'health-routes': ['/a, /m/b/c.d', '/e'] }, {}), {
-    options: { healthRoutes: ['/m/a', '/m/b/c.d', '/m/e'] }, listen: { host: '::', port: 9 }
-  })
-  for (const route of ['health', '/health/', '/', '/*', '/:id', '/a%2fb', '/a?b', '/../x', '/./x', '/@health']) {
-    t.throws(() => authorizeOptions({ dialect: 'nginx', 'health-routes': [route] }, {}), { code: 'FST_MLFLOW_SECURITY_USAGE', message: /^--health-routes: / }, route)
-  }
-  t.throws(() => authorizeOptions({}, {}), { message: 'authorize needs --dialect ENGINE. Allowed: nginx, caddy, traefik, envoy. For HAProxy, use nginx.' })
-  t.throws(() => authorizeOptions({ dialect: 'apache' }, {}), { message: /^--dialect: "apache" is not a dialect\. Allowed: nginx, / })
 })

@@ -1,3 +1,4 @@
+// The plugin where a tool registers it: fastify-cli, @fastify/autoload.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +10,38 @@ import { createApp, listen, request } from '../fixtures/server.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const HOST = ['Host', 'mlflow.company.com'] as const
+
+t.test('fastify-cli: flags reach the plugin, and the whole server is protected', async t => {
+  const file = `${t.testdir({})}/app.mjs`
+  writeFileSync(file, `
+import mlflowSecurity from '${ROOT}dist/index.js'
+export default async function app (fastify, options) {
+  fastify.register(mlflowSecurity, options)
+  fastify.get('/', async () => 'ok')
+}`)
+  // fastify-cli takes 0 for no port at all.
+  const probe = createApp(t).app
+  const free = await listen(probe)
+  await probe.close()
+  const start = (...flags: string[]) => startNode(t, [
+    `${ROOT}node_modules/fastify-cli/cli.js`, 'start', file, '--address', '127.0.0.1', '--port', String(free), '--log-level', 'info', '--', ...flags
+  ])
+
+  const server = start('--allowed-hosts', 'mlflow.company.com', '--allowed-hosts', 'localhost:*,10.*', '--x-frame-options', 'DENY', '--cors-allowed-origins', 'https://a')
+  const [, text] = await says(server, /listening at [^"]*127\.0\.0\.1:(\d+)/)
+  const port = Number(text)
+  const host = (name: string) => [['Host', name]] as const
+  t.match(await request(port, 'GET', '/', host('mlflow.company.com')), { status: 200, headers: { 'x-frame-options': 'DENY' } })
+  t.equal((await request(port, 'GET', '/', host('10.1.1.1'))).status, 200)
+  t.equal((await request(port, 'GET', '/', host('127.0.0.1'))).status, 403, 'an explicit list replaces the default')
+  t.equal((await request(port, 'GET', '/nowhere', host('evil.com'))).status, 403, 'outside the plugin that fastify-cli wraps the app in')
+  server.child.kill()
+  await ended(server)
+
+  const { code, out, err } = await ended(start('--allowed-hosts'))
+  t.equal(code, 1)
+  t.match(out + err, /allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): true is a flag without a value/)
+})
 
 t.test("options of Fastify's own register are left alone", async t => {
   const { app } = createApp(t)

@@ -4,15 +4,14 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
-import { freePort, isTaken, untilAnswering } from '../../../lib/cli/child/ports.js'
 import { listening, run, says, start } from '../../fixtures/programs.js'
 import type { Started } from '../../fixtures/programs.js'
 import { request } from '../../fixtures/server.js'
 import { until } from '../../fixtures/until.js'
 
 const HOST = ['Host', 'localhost'] as const
-const FAKE_MLFLOW = fileURLToPath(new URL('../../fixtures/mlflow.mjs', import.meta.url))
 const POSIX = process.platform === 'win32' ? 'needs process groups' : false
+const FAKE_MLFLOW = fileURLToPath(new URL('../../fixtures/mlflow.mjs', import.meta.url))
 
 /** A folder with a command called mlflow. */
 function withMlflow (t: Test, fake = ''): { env: Record<string, string>, file: string } {
@@ -26,14 +25,6 @@ function withMlflow (t: Test, fake = ''): { env: Record<string, string>, file: s
 
 async function untilServing (started: Started & { readonly port: number }): Promise<void> {
   await says(started, /mlflow answers/)
-}
-
-function isAlive (pid: number): boolean {
-  try {
-    return process.kill(pid, 0) && !/^\d+ \(.*\) Z/.test(existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, 'utf8') : '')
-  } catch {
-    return false
-  }
 }
 
 t.test('it starts the server behind it, on loopback and without the settings that the gateway checks', { skip: POSIX }, async t => {
@@ -59,6 +50,14 @@ t.test('it starts the server behind it, on loopback and without the settings tha
   t.same(await once(gateway.child, 'close'), [0, null])
   for (const line of gateway.said.out.trim().split('\n')) t.doesNotThrow(() => JSON.parse(line), 'the log is JSON still')
 })
+
+function isAlive (pid: number): boolean {
+  try {
+    return process.kill(pid, 0) && !/^\d+ \(.*\) Z/.test(existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, 'utf8') : '')
+  } catch {
+    return false
+  }
+}
 
 t.test('on SIGTERM requests finish first, then the server and all that it has started end', { skip: POSIX }, async t => {
   const { env, file } = withMlflow(t, 'helper')
@@ -141,16 +140,4 @@ t.test('a server that never answers can be ended; any other command has {port}',
   t.match(gateway.said.out, `Protecting http://127.0.0.1:${port()} at`)
   gateway.child.kill('SIGTERM')
   t.same(await once(gateway.child, 'close'), [0, null])
-})
-
-t.test('ports', async t => {
-  const port = await freePort()
-  t.equal(await isTaken(port), false)
-  const { createServer } = await import('node:net')
-  const sockets = new Set<{ destroy (): void }>()
-  const server = createServer(socket => { sockets.add(socket) }).listen(port, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => { for (const socket of sockets) socket.destroy(); server.close() })
-  t.equal(await isTaken(port), true)
-  t.equal(await untilAnswering(port, '/', AbortSignal.timeout(2500)), false, 'it is there, and says nothing')
 })
