@@ -23,7 +23,7 @@ export async function probe (gateway: FastifyInstance, upstream: Upstream, stati
     const answer = await ask(upstream, `${staticPrefix}/`, timeout)
     if (answer.statusCode === 403) {
       const { disableSecurityMiddleware } = gateway.mlflowSecurity.settings
-      createRefusalAdvice(gateway, upstream.host, disableSecurityMiddleware)(await beginning(answer))
+      createRefusalAdvice(gateway, upstream.host, !disableSecurityMiddleware)(await beginning(answer))
     }
     answer.destroy()
     const problem = await findMisplaced(upstream, staticPrefix, answer, timeout)

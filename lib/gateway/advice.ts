@@ -26,16 +26,16 @@ export function warnOnce ({ server, log }: { readonly server: object, readonly l
  * same variable was given to the gateway and left in MLflow's environment.
  *
  * @param upstream - the Host that the upstream gets: `127.0.0.1:5000`
- * @param passesHosts - security is disabled: the upstream gets the client's own Host and Origin
+ * @param checks - security is on: the upstream gets its own Host, and no Origin
  * @returns a function that takes the first bytes of each 403 of the upstream
  */
 export function createRefusalAdvice (
-  app: { readonly server: object, readonly log: FastifyBaseLogger }, upstream: string, passesHosts: boolean
+  app: { readonly server: object, readonly log: FastifyBaseLogger }, upstream: string, checks: boolean
 ): (body: Uint8Array) => void {
   return body => {
     const text = Buffer.from(body).toString('latin1', 0, LOOKED_AT)
-    if (text.includes(INVALID_HOST)) warnOnce(app, passesHosts ? explainOwnCheck('allowedHosts') : explainHost(upstream))
-    if (text.includes(CROSS_ORIGIN)) warnOnce(app, passesHosts ? explainOwnCheck('corsAllowedOrigins') : explainOrigin(upstream))
+    if (text.includes(INVALID_HOST)) warnOnce(app, checks ? explainHost(upstream) : explainOwnCheck('allowedHosts'))
+    if (text.includes(CROSS_ORIGIN)) warnOnce(app, checks ? explainOrigin(upstream) : explainOwnCheck('corsAllowedOrigins'))
   }
 }
 

@@ -21,7 +21,7 @@ import { upgradeOf } from './upgrade.js'
 import type { FrameOptions } from '../../types/index.js'
 
 /** The things that all exchanges of a gateway share. */
-export interface Way extends RequestRules, AnswerRules {
+export interface ExchangeContext extends RequestRules, AnswerRules {
   readonly client: UpstreamClient
   /** Milliseconds for the answer to an upgrade, so that there is a limit even if the upstream has none. */
   readonly upgradeTimeout: number
@@ -41,7 +41,7 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 
  * through the app's error handlers.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
-  readonly #way: Way
+  readonly #context: ExchangeContext
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   readonly #frameOptions: FrameOptions | undefined
@@ -60,8 +60,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #isGone = false
 
   /** @param frameOptions - those of the request's route, if it has its own */
-  constructor (way: Way, request: FastifyRequest, reply: FastifyReply, frameOptions: FrameOptions | undefined) {
-    this.#way = way
+  constructor (context: ExchangeContext, request: FastifyRequest, reply: FastifyReply, frameOptions: FrameOptions | undefined) {
+    this.#context = context
     this.#request = request
     this.#reply = reply
     this.#frameOptions = frameOptions
@@ -82,13 +82,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const isTrusted = isFromTrustedProxy(this.#request)
     const hasBody = upgrade === undefined && bringsBody(raw)
     if (hasBody) this.#upload = this.#receive(raw)
-    this.#way.client.dispatch({
-      path: this.#way.upstream.path + originForm(url),
+    this.#context.client.dispatch({
+      path: this.#context.upstream.path + originForm(url),
       method,
-      headers: toUpstream(this.#request, this.#way, isTrusted, hasBody),
+      headers: toUpstream(this.#request, this.#context, isTrusted, hasBody),
       body: this.#upload ?? null,
       reset: false, // undici would close the connection after HEAD, and after GET and DELETE with a body
-      ...(upgrade === undefined ? {} : { upgrade: protocol, headersTimeout: this.#way.upgradeTimeout })
+      ...(upgrade === undefined ? {} : { upgrade: protocol, headersTimeout: this.#context.upgradeTimeout })
     }, this, this.#isRepeated)
   }
 
@@ -129,7 +129,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     const knowsChunks = this.#request.raw.httpVersion !== '1.0'
-    const { fields, hasLength, isCoded } = toClient(raw, this.#reply.getHeaders(), this.#request, this.#way, {
+    const { fields, hasLength, isCoded } = toClient(raw, this.#reply.getHeaders(), this.#request, this.#context, {
       frameOptions: this.#frameOptions, knowsTrailers: knowsChunks
     })
     if (isCoded || statusCode < 200 || statusCode > 599) { this.#refuse(controller, new Error(isCoded ? 'a coded transfer' : `status ${statusCode}`)); return }
@@ -147,7 +147,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#isOver) return
     // The connection ended while the answer was paused (resumeParser in upstream-client.ts): there is nothing left to wait for.
     if (chunk.length === 0) { controller.resume(); return }
-    if (this.#head?.status === 403) this.#way.advise(chunk)
+    if (this.#head?.status === 403) this.#context.advise(chunk)
     if (this.#head !== undefined && !this.#isFlushed && this.#held === undefined) { this.#held = chunk; return }
     if (this.#flush() && !this.#reply.raw.write(chunk)) this.#wait(controller)
   }
@@ -186,7 +186,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   /** The kept connection died before an answer, so the upstream has not seen the request. */
   #canRepeat (error: Error): boolean {
     if (this.#isRepeated || this.#isStarted || this.#upload?.isBegun === true) return false
-    return IDEMPOTENT.has(this.#request.method) && this.#way.client.wasKept(error)
+    return IDEMPOTENT.has(this.#request.method) && this.#context.client.wasKept(error)
   }
 
   #repeat (): void {
@@ -231,16 +231,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
     // The upstream sent a wrong answer. The stack may show what is wrong.
     if (code === '' || /^ERR_(INVALID|HTTP)_/.test(code)) this.#request.log.warn({ err, method, url }, 'No answer from the upstream')
     else {
-      this.#way.isDown ||= !isTimeout(err)
-      this.#request.log.warn({ code, method, url }, explainFailure(err, this.#way.upstream))
+      this.#context.isDown ||= !isTimeout(err)
+      this.#request.log.warn({ code, method, url }, explainFailure(err, this.#context.upstream))
     }
     this.#reply.send(answer)
   }
 
   #sayIfBack (): void {
-    if (!this.#way.isDown) return
-    this.#way.isDown = false
-    this.#request.log.info(`The upstream answers again: ${this.#way.upstream.origin}`)
+    if (!this.#context.isDown) return
+    this.#context.isDown = false
+    this.#request.log.info(`The upstream answers again: ${this.#context.upstream.origin}`)
   }
 
   #wait (controller: Controller): void {

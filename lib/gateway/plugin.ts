@@ -6,13 +6,14 @@ import { createFrameAncestorsEditor } from '../http/content-security-policy.js'
 import { compileFrameAncestors } from '../rules/frame-ancestors.js'
 import { decisionOf } from '../hooks/decision.js'
 import type { Decision } from '../hooks/decision.js'
+import { hasTwoHosts } from '../grammar/named-host.js'
 import mlflowSecurity from '../index.js'
 import { createRefusalAdvice } from './advice.js'
 import { refuseLatecomers, warnOfMissing } from './app-requirements.js'
 import { createClient } from './upstream-client.js'
 import { AmbiguousPathError, CodedTransferError, DoubledHostError, LoopError } from './errors.js'
 import { Exchange } from './exchange.js'
-import type { Way } from './exchange.js'
+import type { ExchangeContext } from './exchange.js'
 import { endJoined } from './join-sockets.js'
 import { refuseAppOptions, refuseSecuritySettings, resolveGatewayOptions } from './options.js'
 import type { GatewayPluginOptions, GatewaySettings } from './options.js'
@@ -32,15 +33,15 @@ const mlflowGateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, opti
   if (!app.hasDecorator('mlflowSecurity')) await app.register(mlflowSecurity, settings.security)
   else refuseSecuritySettings(options)
 
-  const way = await createWay(app, settings)
-  app.addHook('onClose', () => way.client.close())
+  const context = await createContext(app, settings)
+  app.addHook('onClose', () => context.client.close())
   app.addHook('preClose', async () => { endJoined(app.server) })
   continueWhenAllowed(app)
   addRoutes(app, settings, {
     config: {},
     preParsing: setTypeAside(app),
-    preHandler: (request, _reply, done) => { done(refusal(request, way)) },
-    handler: createHandler(way, decisionOf(app)),
+    preHandler: (request, _reply, done) => { done(refusal(request, context)) },
+    handler: createHandler(context, decisionOf(app)),
     errorHandler: answerUnlessHandled
   })
   routeUpgrades(app)
@@ -51,38 +52,36 @@ const mlflowGateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, opti
   })
 }
 
-async function createWay (app: FastifyInstance, { upstream }: GatewaySettings): Promise<Way> {
+async function createContext (app: FastifyInstance, { upstream }: GatewaySettings): Promise<ExchangeContext> {
   const { server, mlflowSecurity: { settings } } = app
   const limit = 'maxHeaderSize' in server && typeof server.maxHeaderSize === 'number' ? server.maxHeaderSize : maxHeaderSize
+  const checks = !settings.disableSecurityMiddleware
   const { directive } = compileFrameAncestors(settings.frameAncestors)
   return {
     upstream,
     via: `1.1 mlflow-gateway-${randomBytes(4).toString('hex')}`,
-    passesDecided: settings.disableSecurityMiddleware,
-    replaces: !settings.disableSecurityMiddleware,
-    ancestors: directive === undefined || settings.disableSecurityMiddleware ? undefined : createFrameAncestorsEditor(directive),
+    checks,
+    ancestors: directive === undefined || !checks ? undefined : createFrameAncestorsEditor(directive),
     isDown: false,
     upgradeTimeout: upstream.headersTimeout > 0 ? upstream.headersTimeout : UPGRADE_TIMEOUT,
     client: await createClient(upstream, limit),
-    advise: createRefusalAdvice(app, upstream.host, settings.disableSecurityMiddleware)
+    advise: createRefusalAdvice(app, upstream.host, checks)
   }
 }
 
-function createHandler (way: Way, { frameOptionsOf }: Decision): (request: FastifyRequest, reply: FastifyReply) => void {
-  return (request, reply) => { new Exchange(way, request, reply, frameOptionsOf(request)).start() }
+function createHandler (context: ExchangeContext, { frameOptionsOf }: Decision): (request: FastifyRequest, reply: FastifyReply) => void {
+  return (request, reply) => { new Exchange(context, request, reply, frameOptionsOf(request)).start() }
 }
 
 /** Refuses what cannot be passed on unchanged. */
-function refusal ({ raw }: FastifyRequest, { via, passesDecided }: Way): Error | undefined {
+function refusal ({ raw }: FastifyRequest, { via, checks }: ExchangeContext): Error | undefined {
   const { headers, rawHeaders, url } = raw
   if (headers.via?.includes(via) === true) return new LoopError()
   if (isAmbiguous(url)) return new AmbiguousPathError()
   const coding = headers['transfer-encoding']
   if (coding !== undefined && !/^\s*chunked\s*$/i.test(coding)) return new CodedTransferError()
   // The Host has not been checked.
-  if (passesDecided && rawHeaders.filter((name, i) => i % 2 === 0 && /^host$/i.test(name)).length > 1) {
-    return new DoubledHostError()
-  }
+  if (!checks && hasTwoHosts(rawHeaders)) return new DoubledHostError()
   return undefined
 }
 

@@ -20,8 +20,8 @@ export interface RequestRules {
   readonly upstream: Upstream
   /** The gateway's own entry in Via (RFC 9110 §7.6.3). */
   readonly via: string
-  /** The checks are off, so the upstream gets Host, Origin and Sec-Fetch-*, and may check them itself. */
-  readonly passesDecided: boolean
+  /** Security is on. If not, the upstream gets Host, Origin and Sec-Fetch-*, and may check them itself. */
+  readonly checks: boolean
 }
 
 /**
@@ -57,7 +57,7 @@ export function toUpstream (request: Asked, rules: RequestRules, isTrusted: bool
     if (current === undefined || (named?.has(lower) === true && kind !== 'length' && kind !== 'host')) continue
     switch (kind) {
       case 'passes': passed.push(name, value); break
-      case 'decided': if (rules.passesDecided) passed.push(name, value); break
+      case 'decided': if (!rules.checks) passed.push(name, value); break
       case 'forwarded': if (isTrusted) passed.push(name, value); break
       case 'length': if (hasBody) passed.push(name, value); break
       case 'host': host = value; break
@@ -66,7 +66,7 @@ export function toUpstream (request: Asked, rules: RequestRules, isTrusted: bool
     }
   }
   pushAdded(passed, headers, seen, own)
-  if (rules.passesDecided) pushHost(passed, host ?? hostOf(headers))
+  if (!rules.checks) pushHost(passed, host ?? hostOf(headers))
   passed.push(
     'X-Forwarded-For', request.ips === undefined ? request.ip : request.ips.toReversed().join(', '),
     'X-Forwarded-Host', request.host, 'X-Forwarded-Proto', request.protocol, 'Via', rules.via
@@ -154,13 +154,13 @@ function hostOf (headers: IncomingHttpHeaders): string | undefined {
  * Flask's form protection compares the Referer with the scheme and the Host that it sees. So the own page's Referer gets the
  * scheme and Host that the upstream is told. Another site's Referer is left alone.
  */
-function toUpstreamReferer (referer: string, { host, protocol }: Asked, { upstream, passesDecided }: RequestRules): string {
+function toUpstreamReferer (referer: string, { host, protocol }: Asked, { upstream, checks }: RequestRules): string {
   const url = parseAbsoluteForm(referer)
   if (url === undefined || !isWebScheme(url.scheme)) return referer
   const { scheme, authority } = url
   if (withoutPort(authority, scheme) !== withoutPort(host, protocol)) return referer
   const rest = referer.slice(`${scheme}://${authority}`.length)
-  return `${protocol}://${passesDecided ? authority : upstream.host}${upstream.path}${rest}`
+  return `${protocol}://${checks ? upstream.host : authority}${upstream.path}${rest}`
 }
 
 function withoutPort (authority: string, scheme: string): string {

@@ -8,8 +8,8 @@ import type { FrameOptions } from '../../types/index.js'
 /** How the headers of answers are changed. */
 export interface AnswerRules {
   readonly upstream: Upstream
-  /** Whether the gateway sets security headers. It does not if security is disabled. */
-  readonly replaces: boolean
+  /** Security is on: the gateway's security headers replace the upstream's. */
+  readonly checks: boolean
   /** `frameAncestors`, compiled. */
   readonly ancestors: FrameAncestorsEditor | undefined
 }
@@ -48,7 +48,7 @@ export interface AnswerHeaders {
 export function toClient (
   raw: readonly Buffer[], own: OwnHeaders, { host, protocol }: Public, rules: AnswerRules, { frameOptions, knowsTrailers }: Asked
 ): AnswerHeaders {
-  const { replaces, upstream, ancestors } = rules
+  const { checks, upstream, ancestors } = rules
   const fields: string[] = []
   const lower: string[] = []
   const vary: string[] = []
@@ -65,9 +65,9 @@ export function toClient (
     const value = latin1(raw[i + 1])
     switch (answerName(name).kind) {
       case 'passes': push(name, value); break
-      case 'decided': if (!replaces) push(name, value); break
-      case 'vary': if (replaces) vary.push(value); else push(name, value); break
-      case 'csp': if (replaces) csp.push(value); else push(name, value); break
+      case 'decided': if (!checks) push(name, value); break
+      case 'vary': if (checks) vary.push(value); else push(name, value); break
+      case 'csp': if (checks) csp.push(value); else push(name, value); break
       case 'location': push(name, toPublic(value, host, protocol, upstream)); break
       case 'length': hasLength = true; push(name, value); break
       case 'named': connection = connection === undefined ? value : `${connection},${value}`; break
@@ -81,11 +81,11 @@ export function toClient (
 
   for (const name in own) {
     const value = own[name]
-    if (value === undefined || (replaces && (name === 'vary' || name === CSP))) continue
+    if (value === undefined || (checks && (name === 'vary' || name === CSP))) continue
     if (name !== 'set-cookie' && lower.includes(name)) continue
     for (const one of [value].flat()) fields.push(name, String(one))
   }
-  if (replaces) {
+  if (checks) {
     fields.push('vary', varyByOrigin(vary.length > 0 ? vary : own.vary))
     const policy = settle(csp, own[CSP], frameOptions === undefined ? ancestors : undefined)
     if (policy !== '') fields.push(CSP, policy)

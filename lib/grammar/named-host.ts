@@ -36,7 +36,8 @@ export function describeConflict (request: RequestHead, host: string): string | 
 
 const SLASH = 0x2f
 
-function hasTwoHosts (rawHeaders: readonly string[]): boolean {
+/** @returns whether there are two Host lines, equal or not (RFC 9112 §3.2) */
+export function hasTwoHosts (rawHeaders: readonly string[]): boolean {
   let seen = false
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]

@@ -6,7 +6,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import Fastify from 'fastify'
 import t from 'tap'
 import { Exchange } from '../../lib/gateway/exchange.js'
-import type { Way } from '../../lib/gateway/exchange.js'
+import type { ExchangeContext } from '../../lib/gateway/exchange.js'
 import { get, listen, request, send } from '../fixtures/server.js'
 import { settled, until } from '../fixtures/until.js'
 import { gateway, socketServer, upstream } from '../fixtures/upstream.js'
@@ -180,11 +180,10 @@ t.test('what a client of the upstream still says behind the end of an answer is 
   const controller = {
     aborted: false, paused: false, reason: null, rawHeaders: ['X-From', 'upstream'], rawTrailers: [], abort () {}, pause () {}, resume () { resumed++ }
   }
-  const way: Way = {
+  const way: ExchangeContext = {
     upstream: { origin: 'http://a', host: 'a', path: '', headersTimeout: 0, ca: undefined },
     via: '1.1 test',
-    passesDecided: false,
-    replaces: true,
+    checks: true,
     ancestors: undefined,
     isDown: false,
     upgradeTimeout: 0,

@@ -71,7 +71,7 @@ t.test('Vary names Origin once', async t => {
 })
 
 t.test('the headers of an answer: as they came, and the gateway\'s own', async t => {
-  const rules = { upstream: upstreamAt, replaces: true, ancestors: undefined }
+  const rules = { upstream: upstreamAt, checks: true, ancestors: undefined }
   const answer = (fields: string[], own = {}, more = {}) =>
     toClient(fields.map(text => Buffer.from(text, 'latin1')), own, { host: 'a', protocol: 'https' }, { ...rules, ...more }, {
       frameOptions: undefined, knowsTrailers: true
@@ -88,7 +88,7 @@ t.test('the headers of an answer: as they came, and the gateway\'s own', async t
   for (const [coding, isCoded] of [['chunked', false], ['Chunked', false], ['gzip, chunked', true], ['gzip', true]] as const) {
     t.equal(answer(['Transfer-Encoding', coding]).isCoded, isCoded, coding)
   }
-  t.same(answer(['X-Frame-Options', 'x', 'Access-Control-Allow-Origin', '*', 'Vary', 'a', 'Content-Security-Policy', 'b'], {}, { replaces: false }).fields, [
+  t.same(answer(['X-Frame-Options', 'x', 'Access-Control-Allow-Origin', '*', 'Vary', 'a', 'Content-Security-Policy', 'b'], {}, { checks: false }).fields, [
     'X-Frame-Options', 'x', 'Access-Control-Allow-Origin', '*', 'Vary', 'a', 'Content-Security-Policy', 'b'
   ])
   t.same(answer([], { 'content-security-policy': ['img-src *', "frame-ancestors 'self'"] }).fields.at(-1), "img-src *, frame-ancestors 'self'", 'a hook\'s own stands')
