@@ -6,19 +6,34 @@ export function isGone (raw: IncomingMessage): boolean {
   return (streamOf(raw) ?? raw.socket).destroyed
 }
 
-/** What to do when a connection ends: one listener for all of its requests, of which a client may send any number. */
+/** How many requests of a connection may wait for their turn. Clients that pipeline send a dozen or two. */
+const MOST_WAITING = 100
+
+/** What to do when a connection ends: one listener for all of its requests that wait for their turn to be answered. */
 const waiting = new WeakMap<object, Set<() => void>>()
 
 /**
  * Tells when a client hangs up. A pipelined response whose turn has not come does not learn that its connection has ended, so
- * the connection itself is watched. It is forgotten with its response: a connection may last for days.
+ * the connection itself is watched. The request is forgotten at its turn: a connection may last for days.
  */
 export function onceGone ({ socket }: IncomingMessage, response: ServerResponse, act: () => void): void {
   response.once('close', act)
   if (response.socket !== null) return
   const acts = waiting.get(socket) ?? watch(socket)
   acts.add(act)
-  response.once('close', () => acts.delete(act))
+  response.once('socket', () => acts.delete(act))
+}
+
+/**
+ * Waits until all earlier requests of the connection are answered. Requests that change something must not run side by side
+ * (RFC 9112 §9.3.2), and one connection of a client could otherwise open thousands to the upstream.
+ *
+ * @param act - is not called if too many wait already: then the connection ends, because each of them takes memory
+ */
+export function onceItsTurn ({ socket }: IncomingMessage, response: ServerResponse, act: () => void): void {
+  if (response.socket !== null) act()
+  else if ((waiting.get(socket)?.size ?? 0) > MOST_WAITING) socket.destroy()
+  else response.once('socket', act)
 }
 
 function watch (socket: IncomingMessage['socket']): Set<() => void> {

@@ -15,7 +15,7 @@ import type { RequestRules } from './request-headers.js'
 import { toClient, toHintsOrTrailers } from './response-headers.js'
 import type { AnswerRules } from './response-headers.js'
 import { isFromTrustedProxy } from './trusted-proxy.js'
-import { isGone, onceGone } from './client-gone.js'
+import { isGone, onceGone, onceItsTurn } from './client-gone.js'
 import { ClientGoneError, Upload, bringsBody } from './upload.js'
 import { upgradeOf } from './upgrade.js'
 import type { FrameOptions } from '../../types/index.js'
@@ -72,7 +72,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     // The client may have hung up while a hook was waiting, for example for a login.
     if (isGone(this.#request.raw)) { this.#onClientClose(); return }
     onceGone(this.#request.raw, raw, () => { this.#onClientClose() })
-    this.#send()
+    onceItsTurn(this.#request.raw, raw, () => { this.#send() })
   }
 
   #send (): void {
