@@ -79,14 +79,21 @@ function printable (reason: string): string {
   return reason.includes('\ufffd') ? '' : Buffer.from(reason).toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
 }
 
-/** Passes an interim answer on (RFC 9110 §15.2). HTTP/1.0 has none. A pipelined request gets none before its turn. */
+/** How many frames may wait for a slow HTTP/2 client before it gets no more interim answers. */
+const MOST_FRAMES = 100
+
+/**
+ * Passes an interim answer on (RFC 9110 §15.2). HTTP/1.0 has none. A slow client misses some: nothing holds an upstream back that
+ * sends them without end, and they would wait in memory.
+ */
 export function writeInterim (request: IncomingMessage, response: ServerResponse, { status, reason, fields }: Head): void {
   const stream = streamOf(response)
   if (stream !== undefined) {
+    if (Number(stream.session?.state.outboundQueueSize) > MOST_FRAMES) return
     stream.additionalHeaders({ ':status': status, ...Object.fromEntries(group(fields)) })
     return
   }
-  if (request.httpVersion !== '1.1' || response.socket === null) return
+  if (request.httpVersion !== '1.1' || response.socket === null || response.socket.writableNeedDrain) return
   let head = `HTTP/1.1 ${status} ${printable(reason)}\r\n`
   for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`
   response.socket.write(`${head}\r\n`, 'latin1')

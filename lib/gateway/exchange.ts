@@ -124,7 +124,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseStart (controller: Controller, statusCode: number, _headers: IncomingHttpHeaders, reason = ''): void {
     const raw = bytesOf(controller.rawHeaders)
-    if (statusCode >= 100 && statusCode < 200) {
+    if (statusCode >= 100 && statusCode < 200 && statusCode !== 101) {
       writeInterim(this.#request.raw, this.#reply.raw, { status: statusCode, reason, fields: toHintsOrTrailers(raw) })
       return
     }
