@@ -4,7 +4,7 @@ import { pluginOptions, resolveGatewayOptions } from './gateway/options.js'
 import type { GatewayOptions, GatewayPluginOptions } from './gateway/options.js'
 import { gatewayPlugin } from './gateway/plugin.js'
 import { answerUnlessHandled } from './gateway/error-answers.js'
-import { createApp, hangUpWhenClosing } from './gateway/server.js'
+import { createApp, hangUpWhenClosing, limitHttp2Headers } from './gateway/server.js'
 import mlflowSecurity from './index.js'
 
 export type { GatewayOptions, GatewayPluginOptions }
@@ -31,6 +31,7 @@ export function createGateway (options: GatewayOptions = {}): FastifyInstance {
   const { before } = options
   const app = createApp(options)
   hangUpWhenClosing(app, options.tls !== undefined)
+  if (options.tls !== undefined) limitHttp2Headers(app, options.fastify?.http?.maxHeaderSize)
   app.addHook('onRoute', route => { route.errorHandler ??= answerUnlessHandled })
   app.register(mlflowSecurity, security)
   if (before !== undefined) app.register(fp(async app => { await before(app) }, { name: 'before' }))

@@ -15,6 +15,8 @@ export const AmbiguousPathError = gatewayError('FST_MLFLOW_SECURITY_AMBIGUOUS_PA
 export const CodedTransferError = gatewayError('FST_MLFLOW_SECURITY_CODED_TRANSFER',
   'A Transfer-Encoding other than "chunked" cannot be passed on. To say how a body is compressed, use Content-Encoding.', 501)
 export const DoubledHostError = gatewayError('FST_MLFLOW_SECURITY_DOUBLED_HOST', 'The request has two Host headers, and it is not clear which one counts.', 400)
+export const HeadersTooLargeError = gatewayError('FST_MLFLOW_SECURITY_HEADERS_TOO_LARGE',
+  'The headers of this request are too large. Often these are cookies. The limit is http.maxHeaderSize (--max-header-size).', 431)
 
 export const StartingError = gatewayError('FST_MLFLOW_SECURITY_STARTING',
   'The MLflow server behind this gateway is starting. Try again in a few seconds.', 503)

@@ -1,9 +1,13 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { maxHeaderSize } from 'node:http'
 import type { Server, ServerOptions } from 'node:http'
+import type { SecureServerOptions } from 'node:http2'
 import type { Socket } from 'node:net'
 import Fastify from 'fastify'
 import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
 import { invalidOption } from '../settings/errors.js'
+import { isHttp2 } from './answer.js'
+import { HeadersTooLargeError } from './errors.js'
 import type { GatewayOptions } from './options.js'
 import { isWebSocket } from './upgrade.js'
 
@@ -24,7 +28,10 @@ export function createApp ({ fastify, tls }: GatewayOptions): FastifyInstance {
   const http: HttpOptions = { shouldUpgradeCallback: isWebSocket, ...fastify?.http }
   const options: FastifyHttpOptions<Server> = { return503OnClosing: false, ...fastify, http }
   // Such a server speaks HTTP/1.1 as well, and the app's types know it as that.
-  if (tls !== undefined) Object.assign(options, { http2: true, https: { allowHTTP1: true, ...lasting(options), ...tls, ...http } })
+  if (tls !== undefined) {
+    const https = { allowHTTP1: true, ...HTTP2_LIMITS, ...lasting(options), ...tls, ...http }
+    Object.assign(options, { http2: true, https })
+  }
   try {
     const app = Fastify(options)
     // Node ignores some of these as options of a server that also speaks HTTP/2. Node 20 cut uploads off after five minutes.
@@ -40,6 +47,31 @@ export function createApp ({ fastify, tls }: GatewayOptions): FastifyInstance {
 /** Fastify sets these on an HTTP/1.1 server, but not on one that also speaks HTTP/2. */
 function lasting ({ keepAliveTimeout = 72_000, requestTimeout = 0 }: FastifyHttpOptions<Server>): ServerOptions {
   return { keepAliveTimeout, requestTimeout }
+}
+
+/** As many streams of a connection as Go's servers allow. Each may need a connection to the upstream. */
+const MOST_STREAMS = 250
+/** Node allows 128. Browsers send each cookie as a header, and keep up to 180 of a site. */
+const MOST_HEADERS = 256
+
+const HTTP2_LIMITS: SecureServerOptions = { settings: { maxConcurrentStreams: MOST_STREAMS }, maxHeaderListPairs: MOST_HEADERS }
+
+/**
+ * Limits the headers of HTTP/2 requests as Node limits those of HTTP/1.1. A few bytes can repeat a header of 4,000. Node has a
+ * setting for this, but it ignores it until the client has acknowledged it, which an attacker's client does not do.
+ *
+ * @param app - without other hooks yet
+ */
+export function limitHttp2Headers (app: FastifyInstance, most = maxHeaderSize): void {
+  app.addHook('onRequest', ({ raw }, _reply, done) => {
+    done(isHttp2(raw) && sizeOf(raw.rawHeaders) > most ? new HeadersTooLargeError() : undefined)
+  })
+}
+
+function sizeOf (rawHeaders: readonly string[]): number {
+  let size = 0
+  for (const text of rawHeaders) size += text.length
+  return size
 }
 
 /**
