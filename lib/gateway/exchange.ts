@@ -186,7 +186,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   /** The kept connection died before an answer, so the upstream has not seen the request. */
   #canRepeat (error: Error): boolean {
     if (this.#isRepeated || this.#isStarted || this.#upload?.isBegun === true) return false
-    return IDEMPOTENT.has(this.#request.method) && this.#context.client.wasKept(error)
+    // A body that has not begun means that nothing has been sent, not even the headers.
+    return (IDEMPOTENT.has(this.#request.method) || this.#upload !== undefined) && this.#context.client.wasKept(error)
   }
 
   #repeat (): void {

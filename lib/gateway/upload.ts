@@ -25,7 +25,7 @@ export class ClientGoneError extends Error {
  * `request.ip` would be undefined, and hooks would see an abort.
  */
 export class Upload extends Readable {
-  /** Part of it has been read, so it cannot be sent again. */
+  /** Part of it, or its end, has been read. Until then undici has not even sent the headers. After that it cannot be sent again. */
   isBegun = false
   #isListening = false
   #isAnswered = false
@@ -35,7 +35,7 @@ export class Upload extends Readable {
     if (!this.push(chunk)) this.#source.pause()
   }
 
-  readonly #onEnd = (): void => { this.push(null) }
+  readonly #onEnd = (): void => { this.isBegun = true; this.push(null) }
   readonly #onClose = (): void => { if (!this.#source.readableEnded) this.destroy(new ClientGoneError()) }
 
   constructor (source: IncomingMessage) {

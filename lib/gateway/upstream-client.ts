@@ -1,4 +1,5 @@
-import type { Dispatcher, Pool, buildConnector } from 'undici'
+import type { Socket } from 'node:net'
+import type { Client, Dispatcher, Pool, buildConnector } from 'undici'
 import { loadOptional } from './optional-dependency.js'
 import type { Upstream } from './options.js'
 
@@ -31,7 +32,10 @@ export async function createClient ({ origin, headersTimeout, ca }: Upstream, ma
     bodyTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE,
     keepAliveMaxTimeout: KEEP_ALIVE,
-    connect: watched(connect, bytesRead)
+    factory: (origin, options) => {
+      const client: Client = new undici.Client(origin, { ...options, connect: watched(connect, bytesRead, () => client.stats.size > 0) })
+      return client
+    }
   }
   const pool = new undici.Pool(origin, options)
   const single = new undici.Pool(origin, { ...options, pipelining: 0 }) // undici keeps no connection then
@@ -50,11 +54,15 @@ export async function createClient ({ origin, headersTimeout, ca }: Upstream, ma
  * Makes up for what undici does not do. It opens a new connection even for an aborted request, and never closes one that is not
  * used. Its errors of the system do not say how many bytes a connection had read. It treats a reset as the end of a body without
  * a length, unless the error has undici's own code for a closed connection.
+ *
+ * @param hasRequests - whether a request has or wants the connection
  */
-function watched (connect: buildConnector.connector, bytesRead: WeakMap<object, number>): buildConnector.connector {
+function watched (
+  connect: buildConnector.connector, bytesRead: WeakMap<object, number>, hasRequests: () => boolean
+): buildConnector.connector {
   return (options, callback) => connect(options, (...[error, socket]) => {
     if (error !== null) return callback(error, null)
-    setTimeout(() => { if (socket.bytesWritten === 0) socket.destroy() }, KEEP_ALIVE).unref()
+    closeIfUnused(socket, hasRequests)
     socket.once('end', () => { resumeParser(socket) })
     socket.on('error', (error: NodeJS.ErrnoException) => {
       bytesRead.set(error, socket.bytesRead)
@@ -62,6 +70,15 @@ function watched (connect: buildConnector.connector, bytesRead: WeakMap<object, 
     })
     callback(null, socket)
   })
+}
+
+/** undici sends the headers of an upload with the first bytes of its body, for which a client may take its time. */
+function closeIfUnused (socket: Socket, hasRequests: () => boolean): void {
+  setTimeout(() => {
+    if (socket.bytesWritten > 0 || socket.destroyed) return
+    if (hasRequests()) closeIfUnused(socket, hasRequests)
+    else socket.destroy()
+  }, KEEP_ALIVE).unref()
 }
 
 /** The parts of undici's parser that are needed here. */

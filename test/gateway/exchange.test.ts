@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect, createServer as createSocketServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t from 'tap'
 import { Exchange } from '../../lib/gateway/exchange.js'
@@ -295,4 +296,50 @@ t.test('300 MB each way, with a length and in chunks, in little memory', async t
   }
   clearInterval(watch)
   t.ok(peak - before < 250e6, `at most ${Math.round((peak - before) / 1e6)} MB more than before, garbage and both ends included`)
+})
+
+const POST_HEAD = 'POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nConnection: close\r\n\r\n'
+
+t.test('a client may take its time between the headers and the body of an upload', async t => {
+  const { seen, listener } = recorder()
+  const { port } = await gateway(t, { upstream: await upstream(t, listener) })
+  const socket = connect(port, '127.0.0.1')
+  let got = ''
+  socket.setEncoding('latin1').on('data', chunk => { got += chunk }).write(POST_HEAD)
+  await wait(1500) // an unused connection to the upstream is closed after a second
+  socket.write('abc')
+  await once(socket, 'close')
+  t.match(got, /^HTTP\/1\.1 200 /)
+  t.match(seen, [{ method: 'POST', body: 'abc' }])
+})
+
+t.test('if a kept connection dies before an upload has begun, the upload goes on a new one', async t => {
+  const sockets: Socket[] = []
+  const bodies: string[] = []
+  const target = await socketServer(t, socket => {
+    sockets.push(socket)
+    let text = ''
+    socket.on('data', chunk => {
+      text += chunk
+      if (!/^GET [^]*\r\n\r\n|abc$/.test(text)) return
+      bodies.push(text.replace(/^[^]*\r\n\r\n/, ''))
+      text = ''
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+    })
+  })
+  let isThere = false
+  const { port } = await prepared(t, { upstream: target }, app => {
+    app.addHook('preHandler', async ({ method }) => { isThere = method === 'POST' })
+  })
+  t.equal((await request(port, 'GET', '/', [HOST])).status, 200)
+  const socket = connect(port, '127.0.0.1')
+  let got = ''
+  socket.setEncoding('latin1').on('data', chunk => { got += chunk }).write(POST_HEAD)
+  await until(() => isThere)
+  sockets[0]?.resetAndDestroy()
+  await until(() => sockets.length === 2)
+  socket.write('abc')
+  await once(socket, 'close')
+  t.match(got, /^HTTP\/1\.1 200 /)
+  t.strictSame(bodies, ['', 'abc'])
 })
