@@ -6,8 +6,8 @@ export function isGone (raw: IncomingMessage): boolean {
   return (streamOf(raw) ?? raw.socket).destroyed
 }
 
-/** How many requests of a connection may wait for their turn. Clients that pipeline send a dozen or two. */
-const MOST_WAITING = 100
+/** How many requests of a connection may wait for their turn: as many as a client may have over HTTP/2. */
+const MOST_WAITING = 250
 
 /** What to do when a connection ends: one listener for all of its requests that wait for their turn to be answered. */
 const waiting = new WeakMap<object, Set<() => void>>()

@@ -167,3 +167,15 @@ t.test('at --log-level warn what is served says nothing, and what is refused doe
   t.match(said.trim().split('\n').map(line => JSON.parse(line)), [{ level: 40, url: '/refused' }])
   t.equal(said.trim().split('\n').length, 1)
 })
+
+t.test('control characters of a request are escaped in the log: a terminal would obey them', async t => {
+  const isTerminal = ['--import', `data:text/javascript,${encodeURIComponent('process.stdout.isTTY = true')}`]
+  for (const nodeArgs of [[], isTerminal]) {
+    const { port, said } = await listening(t, ['--upstream', await echo(t)], {}, nodeArgs)
+    t.equal((await request(port, 'GET', '/', [['Host', '\u009b31mred']])).status, 400)
+    await until(() => /"?host"?: ?".*31mred"/.test(said.out))
+    t.match(said.out, '\\u009b31mred')
+    t.notMatch(said.out, '\u009b')
+    t.equal(said.out.includes('"level":40'), nodeArgs.length === 0)
+  }
+})
