@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { CLI, listening, says } from '../fixtures/programs.js'
+import { CLI, listening, says, start } from '../fixtures/programs.js'
 import { request } from '../fixtures/server.js'
 import { echo, upstream } from '../fixtures/upstream.js'
 import { until } from '../fixtures/until.js'
@@ -171,8 +171,10 @@ t.test('at --log-level warn what is served says nothing, and what is refused doe
 t.test('control characters of a request are escaped in the log: a terminal would obey them', async t => {
   const isTerminal = ['--import', `data:text/javascript,${encodeURIComponent('process.stdout.isTTY = true')}`]
   for (const nodeArgs of [[], isTerminal]) {
-    const { port, said } = await listening(t, ['--upstream', await echo(t)], {}, nodeArgs)
-    t.equal((await request(port, 'GET', '/', [['Host', '\u009b31mred']])).status, 400)
+    const started = start(t, ['--upstream', await echo(t), '--port', '0'], {}, nodeArgs)
+    const { said } = started
+    const [, port] = await says(started, /Protecting .* at http:\/\/127\.0\.0\.1:(\d+)/)
+    t.equal((await request(Number(port), 'GET', '/', [['Host', '\u009b31mred']])).status, 400)
     await until(() => /"?host"?: ?".*31mred"/.test(said.out))
     t.match(said.out, '\\u009b31mred')
     t.notMatch(said.out, '\u009b')
