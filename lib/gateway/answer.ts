@@ -12,7 +12,8 @@ export interface Head {
   readonly fields: string[]
 }
 
-export const isHttp2 = ({ httpVersionMajor }: Pick<IncomingMessage, 'httpVersionMajor'>): boolean => httpVersionMajor === 2
+/** A request over HTTP/1.1 may claim HTTP/2.0 in its first line, so its version says nothing. */
+export const isHttp2 = (request: object): boolean => request instanceof Http2ServerRequest
 
 /** @returns the HTTP/2 stream of a request or a response of Node's compatibility API */
 export function streamOf (message: object): ServerHttp2Stream | undefined {
