@@ -5,7 +5,7 @@ import type { Outputs } from './open-outputs.js'
 import { probe } from './probe.js'
 import { LAST_REQUESTS, serve } from './serve.js'
 import type { Running } from './serve.js'
-import { exitCodeOf, untilToldToEnd } from './signals.js'
+import { exitCodeOf, onHangUp, untilToldToEnd } from './signals.js'
 import type { Ending } from './signals.js'
 
 /**
@@ -50,7 +50,7 @@ export function announceEnd ({ gateway: { log } }: Running, ending: Ending, dela
 /** If SIGHUP does not end the process, it reads the certificate again. */
 export function reloadOnHangUp (running: () => Running, { certificate }: ServeOptions): void {
   if (isatty(0)) return
-  process.on('SIGHUP', () => reloadCertificate(running().gateway.server, certificate, running().gateway.log))
+  onHangUp(() => reloadCertificate(running().gateway.server, certificate, running().gateway.log))
 }
 
 /** A second Ctrl-C means: do not wait. */

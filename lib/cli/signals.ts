@@ -22,6 +22,20 @@ export async function untilToldToEnd (isTerminal: boolean): Promise<Ending> {
   })
 }
 
+let hasHungUp = false
+const note = (): void => { hasHungUp = true }
+
+/** SIGHUP would end a process that is still starting. From now on it is only noted, until {@link onHangUp} says what it does. */
+export function noteHangUps (): void {
+  process.on('SIGHUP', note)
+}
+
+/** @param act - is called for each SIGHUP, and at once if one has been noted */
+export function onHangUp (act: () => void): void {
+  process.off('SIGHUP', note).on('SIGHUP', act)
+  if (hasHungUp) act()
+}
+
 /** @returns the exit code of a process that a signal has ended, as shells report it */
 export function exitCodeOf (signal: NodeJS.Signals): number {
   return 128 + constants.signals[signal]

@@ -86,3 +86,13 @@ t.test('SIGHUP ends it where its standard input is a terminal: the session is go
   t.same(await once(gateway.child, 'close'), [0, null])
   t.match(gateway.said.out, /SIGHUP: running requests may finish/)
 })
+
+t.test('SIGHUP while it starts does not end it: the certificate is read again once it listens', async t => {
+  const { cert, key } = files(t)
+  // The gateway listens for SIGTERM before it begins to start.
+  const script = "process.on('newListener', name => { if (name === 'SIGTERM') process.kill(process.pid, 'SIGHUP') })"
+  const early = ['--import', `data:text/javascript,${encodeURIComponent(script)}`]
+  const gateway = await listening(t, ['--upstream', await echo(t), '--cert', cert, '--key', key], {}, early)
+  await says(gateway, /Certificate and key have been read again/)
+  t.match(await shown(gateway.port), /^([0-9A-F]{2}:)+/)
+})
