@@ -11,7 +11,7 @@ const WRONG = 2
 const LAST_WORDS = 100
 
 /** The commands that end by SIGHUP like any program. For the gateway it means "read your certificate again". */
-const ENDED_BY_HANG_UP = new Set(['check', 'audit', 'authorize'])
+const ENDED_BY_HANG_UP = new Set(['check', 'audit'])
 
 /** Runs the command, and ends the process with its exit code. */
 export async function start (args: string[]): Promise<void> {

@@ -10,7 +10,7 @@ import { Exchange } from '../../lib/gateway/exchange.js'
 import type { ExchangeContext } from '../../lib/gateway/exchange.js'
 import { get, listen, request, send } from '../fixtures/server.js'
 import { settled, until } from '../fixtures/until.js'
-import { gateway, socketServer, upstream } from '../fixtures/upstream.js'
+import { gateway, prepared, recorder, socketServer, upstream } from '../fixtures/upstream.js'
 
 const HOST = ['Host', 'localhost'] as const
 

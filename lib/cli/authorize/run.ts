@@ -2,7 +2,7 @@ import { isatty } from 'node:tty'
 import { trackConnections } from '../../gateway/drain.js'
 import { listenAt } from '../listen.js'
 import type { ListenAddress } from '../listen-address.js'
-import { untilToldToEnd } from '../signals.js'
+import { onHangUp, untilToldToEnd } from '../signals.js'
 import { createAuthorizer } from './app.js'
 import type { AuthorizeOptions } from './app.js'
 
@@ -17,6 +17,7 @@ const SHUTDOWN = 5_000
  */
 export async function runAuthorizer (options: AuthorizeOptions, listen: ListenAddress): Promise<number> {
   const end = untilToldToEnd(isatty(0))
+  if (!isatty(0)) onHangUp(() => {}) // it has no files to read again, and engines still ask
   const app = createAuthorizer(options)
   const connections = trackConnections(app.server, false) // Caddy copies the client's Upgrade into its question
   await listenAt(app, listen, { host: '--host', port: '--port' }, address => `Answering ${options.dialect} at ${address}`)

@@ -14,6 +14,8 @@ t.test('authorize listens, answers and ends', async t => {
   t.equal((await request(Number(port), 'GET', '/', [...QUESTION, ['X-Original-Host', 'mlflow.company.com'], ...socket])).status, 200, 'as Caddy asks for an upgrade')
   const upload = [...QUESTION, ['X-Original-Host', 'evil.com'], ['Expect', '100-continue'], ['Connection', 'close']].map(([name, value]) => `${name}: ${value}\r\n`)
   t.match(await send(Number(port), `GET / HTTP/1.1\r\n${upload.join('')}\r\n`), /^HTTP\/1\.1 403 /m, 'as engines ask that copy all headers of an upload')
+  started.child.kill('SIGHUP')
+  t.equal((await request(Number(port), 'GET', '/', [...QUESTION, ['X-Original-Host', 'mlflow.company.com']])).status, 200, 'SIGHUP ends nothing')
   started.child.kill('SIGTERM')
   t.same(await once(started.child, 'close'), [0, null])
 })
