@@ -4,15 +4,18 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import autoload from '@fastify/autoload'
 import t from 'tap'
+import type { Test } from 'tap'
 import mlflowSecurity from '../../lib/index.js'
 import { ended, says, startNode } from '../fixtures/programs.js'
+import type { Started } from '../fixtures/programs.js'
 import { createApp, listen, request } from '../fixtures/server.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const HOST = ['Host', 'mlflow.company.com'] as const
 
-t.test('fastify-cli: flags reach the plugin, and the whole server is protected', async t => {
-  const file = `${t.testdir({})}/app.mjs`
+/** @returns a function that starts an app with the plugin by fastify-cli, with further flags */
+async function cli (t: Test): Promise<(...flags: string[]) => Started> {
+  const file = join(t.testdir({}), 'app.mjs')
   writeFileSync(file, `
 import mlflowSecurity from '${ROOT}dist/index.js'
 export default async function app (fastify, options) {
@@ -23,11 +26,14 @@ export default async function app (fastify, options) {
   const probe = createApp(t).app
   const free = await listen(probe)
   await probe.close()
-  const start = (...flags: string[]) => startNode(t, [
-    `${ROOT}node_modules/fastify-cli/cli.js`, 'start', file, '--address', '127.0.0.1', '--port', String(free), '--log-level', 'info', '--', ...flags
+  return (...flags) => startNode(t, [
+    `${ROOT}node_modules/fastify-cli/cli.js`, 'start', file, '--address', '127.0.0.1', '--port', String(free), '--log-level', 'info', ...flags
   ])
+}
 
-  const server = start('--allowed-hosts', 'mlflow.company.com', '--allowed-hosts', 'localhost:*,10.*', '--x-frame-options', 'DENY', '--cors-allowed-origins', 'https://a')
+t.test('fastify-cli: flags reach the plugin, and the whole server is protected', async t => {
+  const start = await cli(t)
+  const server = start('--', '--allowed-hosts', 'mlflow.company.com', '--allowed-hosts', 'localhost:*,10.*', '--x-frame-options', 'DENY', '--cors-allowed-origins', 'https://a')
   const [, text] = await says(server, /listening at [^"]*127\.0\.0\.1:(\d+)/)
   const port = Number(text)
   const host = (name: string) => [['Host', name]] as const
@@ -38,7 +44,7 @@ export default async function app (fastify, options) {
   server.child.kill()
   await ended(server)
 
-  const { code, out, err } = await ended(start('--allowed-hosts'))
+  const { code, out, err } = await ended(start('--', '--allowed-hosts'))
   t.equal(code, 1)
   t.match(out + err, /allowedHosts \(MLFLOW_SERVER_ALLOWED_HOSTS, --allowed-hosts\): true is a flag without a value/)
 })
@@ -63,25 +69,11 @@ t.test('@fastify/autoload: the plugin in a directory of plugins, with options fo
 })
 
 t.test('fastify start --prefix', async t => {
-  const file = join(t.testdir({}), 'app.mjs')
-  writeFileSync(file, `
-import mlflowSecurity from '${ROOT}dist/index.js'
-export default async function app (fastify, options) {
-  fastify.register(mlflowSecurity, options)
-  fastify.get('/', async () => 'ok')
-}`)
-  // fastify-cli takes 0 for no port at all.
-  const probe = createApp(t).app
-  const free = await listen(probe)
-  await probe.close()
-  const server = startNode(t, [
-    `${ROOT}node_modules/fastify-cli/cli.js`, 'start', file, '--address', '127.0.0.1', '--port', String(free), '--log-level', 'info', '--prefix', '/mlflow',
-    '--', '--allowed-hosts', 'mlflow.company.com'
-  ])
-  await says(server, /listening at [^"]*127\.0\.0\.1:(\d+)/)
-  t.match(await request(free, 'GET', '/mlflow', [HOST]), { status: 200, body: 'ok', headers: { 'x-frame-options': 'SAMEORIGIN' } })
-  t.equal((await request(free, 'GET', '/mlflow', [['Host', 'evil.com']])).status, 403)
-  t.equal((await request(free, 'GET', '/', [['Host', 'evil.com']])).status, 403, 'outside the prefix as well')
+  const server = (await cli(t))('--prefix', '/mlflow', '--', '--allowed-hosts', 'mlflow.company.com')
+  const [, text] = await says(server, /listening at [^"]*127\.0\.0\.1:(\d+)/)
+  t.match(await request(Number(text), 'GET', '/mlflow', [HOST]), { status: 200, body: 'ok', headers: { 'x-frame-options': 'SAMEORIGIN' } })
+  t.equal((await request(Number(text), 'GET', '/mlflow', [['Host', 'evil.com']])).status, 403)
+  t.equal((await request(Number(text), 'GET', '/', [['Host', 'evil.com']])).status, 403, 'outside the prefix as well')
   server.child.kill()
   await ended(server)
 })
