@@ -1,12 +1,14 @@
 // How answers are written: heads, bodies, interim answers and trailers.
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import type { Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { askHttp2, secure } from '../fixtures/http2.js'
 import { get, request, send } from '../fixtures/server.js'
-import { gateway, socketServer, upstream } from '../fixtures/upstream.js'
+import { until } from '../fixtures/until.js'
+import { certificate, gateway, socketServer, upstream } from '../fixtures/upstream.js'
 
 const HOST = ['Host', 'localhost'] as const
 
@@ -119,4 +121,46 @@ t.test('trailers that belong to one hop, or that the settings decide on, end her
   for await (const chunk of socket) text += chunk
   t.match(text, /\r\n0\r\nX-Sum: 1\r\n\r\n$/)
   await close()
+})
+
+/** HTTP/2's preface, empty SETTINGS, and HEADERS with a GET of / on localhost (RFC 9113 §3.4, RFC 7541 appendix A). */
+const HTTP2_GET = Buffer.concat([
+  Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+  Buffer.from([0, 0, 14, 1, 5, 0, 0, 0, 1, 0x82, 0x87, 0x84, 0x01, 9]), Buffer.from('localhost')
+])
+
+for (const protocol of ['HTTP/1.1', 'HTTP/2']) {
+  t.test(`${protocol}: interim answers without end do not pile up before a client that does not read`, async t => {
+    const hint = `HTTP/1.1 103 Early Hints\r\nX-A: ${'a'.repeat(10_000)}\r\n\r\n`
+    const size = 40_000_000
+    let written = 0
+    const target = await socketServer(t, async socket => {
+      await once(socket, 'data')
+      while (written < size) {
+        written += hint.length
+        if (!socket.write(hint)) await once(socket, 'drain')
+      }
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nfinished')
+    })
+    const { port } = await gateway(t, { upstream: target, ...(protocol === 'HTTP/2' ? { tls: certificate() } : {}) })
+    const socket: Socket = protocol === 'HTTP/2'
+      ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] })
+      : connect(port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.pause().write(protocol === 'HTTP/2' ? HTTP2_GET : 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await until(() => written >= size)
+    let got = 0
+    let end = ''
+    socket.on('data', chunk => { got += chunk.length; end = `${end}${String(chunk)}`.slice(-100) }).resume()
+    await until(() => end.includes('finished'))
+    t.ok(got < size / 2, `${got} bytes`)
+  })
+}
+
+t.test('a request over HTTP/1.1 that claims to be HTTP/2.0 gets the answer as it came', async t => {
+  const target = await socketServer(t, socket => {
+    socket.once('data', () => { socket.end('HTTP/1.1 200 Fine\r\nX-A: \xe9\r\nContent-Length: 2\r\n\r\nok', 'latin1') })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  t.match(await send(port, 'GET / HTTP/2.0\r\nHost: localhost\r\nConnection: close\r\n\r\n'), /^HTTP\/1\.1 200 Fine\r\nX-A: \xe9\r\n/)
 })

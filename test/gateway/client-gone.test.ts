@@ -6,7 +6,7 @@ import t from 'tap'
 import { observe } from '../../lib/gateway/observers.js'
 import { request, send } from '../fixtures/server.js'
 import { UPGRADE } from '../fixtures/sockets.js'
-import { until } from '../fixtures/until.js'
+import { settled, until } from '../fixtures/until.js'
 import { certificate, gateway, prepared, socketServer, upstream } from '../fixtures/upstream.js'
 
 const HOST = ['Host', 'localhost'] as const
@@ -46,16 +46,55 @@ t.test('who hangs up ends the request on the other side too', async t => {
 })
 
 t.test('a client that hangs up before its turn on the connection ends its request as well', async t => {
-  let asked = 0
+  const asked: string[] = []
   const closed: string[] = []
-  const target = await upstream(t, ({ url = '' }, response) => { asked++; response.on('close', () => { closed.push(url) }) })
-  const { port } = await gateway(t, { upstream: target })
+  const target = await upstream(t, ({ url = '' }, response) => { asked.push(url); response.on('close', () => { closed.push(url) }) })
+  const { port, lines } = await gateway(t, { upstream: target })
   const socket = connect(port, '127.0.0.1')
   socket.write('GET /1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n')
-  await until(() => asked === 2)
+  await until(() => asked.length === 1)
   socket.destroy()
-  await until(() => closed.length === 2)
-  t.same(closed.toSorted(), ['/1', '/2'])
+  await until(() => closed.length === 1)
+  await until(() => lines.filter(({ statusCode }) => statusCode === 499).length === 2)
+  t.same(asked, ['/1'])
+})
+
+t.test('pipelined requests reach the upstream one after the other, bodies included, and are answered in order', async t => {
+  const asked: string[] = []
+  let running = 0
+  let most = 0
+  const target = await upstream(t, (request, response) => {
+    most = Math.max(most, ++running)
+    let body = ''
+    request.on('data', chunk => { body += chunk }).on('end', () => {
+      asked.push(`${request.method} ${request.url} ${body}`)
+      setImmediate(() => { running--; response.end(`${request.url};`) })
+    })
+  })
+  const { port } = await gateway(t, { upstream: target })
+  const requests = Array.from({ length: 10 }, (_, i) =>
+    `POST /${2 * i} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nb${i}GET /${2 * i + 1} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+  const answer = await send(port, `${requests.join('')}GET /20 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
+  t.same(answer.match(/\/\d+;/g), Array.from({ length: 21 }, (_, i) => `/${i};`))
+  t.equal(most, 1)
+  t.same(asked.slice(0, 4), ['POST /0 b0', 'GET /1 ', 'POST /2 b1', 'GET /3 '])
+})
+
+t.test('a connection on which too many requests wait is ended', async t => {
+  const asked: string[] = []
+  let closed = 0
+  const target = await upstream(t, ({ url = '' }, response) => { asked.push(url); response.on('close', () => { closed++ }) })
+  const { port } = await gateway(t, { upstream: target })
+  const get = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
+  const socket = connect(port, '127.0.0.1').on('error', () => {})
+  socket.write(get.repeat(251))
+  await until(() => asked.length === 1)
+  await settled(() => asked.length)
+  t.notOk(socket.closed, '250 may wait')
+  socket.write(get)
+  await once(socket, 'close')
+  await until(() => closed === 1)
+  t.same(asked, ['/'])
 })
 
 t.test('a connection that is pipelined on for long keeps nothing of the requests that it had', async t => {

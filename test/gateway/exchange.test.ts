@@ -344,10 +344,11 @@ t.test('if a kept connection dies before an upload has begun, the upload goes on
   t.strictSame(bodies, ['', 'abc'])
 })
 
-t.test('a request over HTTP/1.1 that claims to be HTTP/2.0 gets the answer as it came', async t => {
-  const target = await socketServer(t, socket => {
-    socket.once('data', () => { socket.end('HTTP/1.1 200 Fine\r\nX-A: \xe9\r\nContent-Length: 2\r\n\r\nok', 'latin1') })
-  })
-  const { port } = await gateway(t, { upstream: target })
-  t.match(await send(port, 'GET / HTTP/2.0\r\nHost: localhost\r\nConnection: close\r\n\r\n'), /^HTTP\/1\.1 200 Fine\r\nX-A: \xe9\r\n/)
+t.test('an upstream that changes the protocol unasked is no interim answer: the client gets one answer', async t => {
+  const upgrade = [['Connection', 'Upgrade'], ['Upgrade', 'websocket']] as const
+  for (const [asked, named] of [[[], ''], [upgrade, ''], [[], 'Connection: Upgrade\r\nUpgrade: websocket\r\n']] as const) {
+    const target = await socketServer(t, socket => { socket.once('data', () => { socket.write(`HTTP/1.1 101 Switching Protocols\r\n${named}\r\nx`) }) })
+    const { port } = await gateway(t, { upstream: target })
+    t.equal((await request(port, 'GET', '/', [['Host', 'localhost'], ...asked])).status, 502)
+  }
 })

@@ -168,3 +168,32 @@ t.test('HTTP/2: the head of an answer goes out when it comes', async t => {
   t.equal(text, 'late')
   await close()
 })
+
+t.test('one client cannot open any number of connections to the upstream', async t => {
+  let asked = 0
+  const { session, close } = await secure(t, { upstream: await upstream(t, () => { asked++ }) })
+  for (let i = 0; i < 300; i++) session.request().on('error', () => {})
+  await until(() => asked > 0)
+  t.equal(await settled(() => asked), 250)
+  session.destroy()
+  await close()
+})
+
+t.test('headers have the limit that they have over HTTP/1.1', async t => {
+  const { seen, listener } = recorder()
+  const target = await upstream(t, listener, { maxHeaderSize: 1 << 17 })
+  const cookies = Array.from({ length: 180 }, (_, i) => `cookie${i}=1`)
+  const cases = [[undefined, 16_000, 200], [undefined, 17_000, 431], [8192, 9000, 431], [65_536, 60_000, 200]] as const
+  for (const [maxHeaderSize, length, status] of cases) {
+    const fastify = maxHeaderSize === undefined ? {} : { http: { maxHeaderSize } }
+    const { session, close } = await secure(t, { upstream: target, fastify })
+    t.match(await askHttp2(session, { 'x-a': 'a'.repeat(length) }), {
+      headers: { ':status': status }, body: status === 200 ? 'ok' : /HEADERS_TOO_LARGE/
+    }, `${length} bytes`)
+    seen.length = 0
+    t.equal((await askHttp2(session, { cookie: cookies })).headers[':status'], 200)
+    t.equal(seen[0]?.headers.cookie, cookies.join('; '))
+    session.close()
+    await close()
+  }
+})
