@@ -32,7 +32,7 @@ export function onceGone ({ socket }: IncomingMessage, response: ServerResponse,
  */
 export function onceItsTurn ({ socket }: IncomingMessage, response: ServerResponse, act: () => void): void {
   if (response.socket !== null) act()
-  else if ((waiting.get(socket)?.size ?? 0) > MOST_WAITING) socket.destroy()
+  else if (Number(waiting.get(socket)?.size) > MOST_WAITING) socket.destroy()
   else response.once('socket', act)
 }
 

@@ -72,8 +72,11 @@ function watched (
   })
 }
 
-/** undici sends the headers of an upload with the first bytes of its body, for which a client may take its time. */
-function closeIfUnused (socket: Socket, hasRequests: () => boolean): void {
+/**
+ * Closes a connection that has carried nothing after a second, unless a request waits to use it: undici sends the headers of an
+ * upload with the first bytes of its body, for which a client may take its time.
+ */
+export function closeIfUnused (socket: Socket, hasRequests: () => boolean): void {
   setTimeout(() => {
     if (socket.bytesWritten > 0 || socket.destroyed) return
     if (hasRequests()) closeIfUnused(socket, hasRequests)

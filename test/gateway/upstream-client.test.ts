@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:tls'
 import t from 'tap'
 import type { Dispatcher } from 'undici'
 import { createGateway } from '../../lib/gateway.js'
-import { createClient } from '../../lib/gateway/upstream-client.js'
+import { closeIfUnused, createClient } from '../../lib/gateway/upstream-client.js'
 import { listen, request, send } from '../fixtures/server.js'
 import { until } from '../fixtures/until.js'
 import { certificate, gateway, recorder, socketServer, tlsUpstream, upstream } from '../fixtures/upstream.js'
@@ -130,4 +130,15 @@ t.test('headers of answers may be as long as those of requests', async t => {
   t.equal((await request(port, 'GET', '/', [HOST])).status, 502)
   const roomy = await gateway(t, { upstream: target, fastify: { http: { maxHeaderSize: 65_536 } } })
   t.equal((await request(roomy.port, 'GET', '/', [HOST])).status, 200)
+})
+
+t.test('a connection that no request uses is closed, but not while one may use it', async t => {
+  const target = await socketServer(t, () => {})
+  let asked = 0
+  const socket = connect(Number(new URL(target).port), '127.0.0.1')
+  closeIfUnused(socket, () => ++asked < 2)
+  await until(() => asked === 1)
+  t.notOk(socket.destroyed)
+  await once(socket, 'close')
+  t.equal(asked, 2)
 })
