@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { formatAuthority, formatHost, isLoopback, parseAuthority } from '../grammar/authority.js'
 import type { Authority } from '../grammar/authority.js'
 import type { GatewayOptions } from '../gateway.js'
-import { isDefaultList } from '../settings/default-lists.js'
+import { isDefaultList } from '../settings/table.js'
 
 const ANY_ADDRESS = ['0.0.0.0', '::']
 

@@ -1,9 +1,35 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isWebScheme } from '../grammar/origin.js'
 import { parseAbsoluteForm } from '../grammar/request-target.js'
-import { namedFields, requestName } from './withheld-headers.js'
-import type { RequestKind } from './withheld-headers.js'
+import { HOP_BY_HOP, namedFields, remember } from './header-names.js'
 import type { Upstream } from './options.js'
+
+/** What to do with a header field of a request. */
+type RequestKind = 'passes' | 'dropped' | 'host' | 'decided' | 'forwarded' | 'referer' | 'cookie' | 'length' | 'named'
+/** The headers of a request that do not simply pass. */
+const REQUEST_KINDS = new Map<string, RequestKind>([
+  ...HOP_BY_HOP.map(name => [name, 'dropped'] as const),
+  // undici cannot send trailers, so `Trailer` is dropped with them. The gateway answers `Expect` itself.
+  ['trailer', 'dropped'], ['expect', 'dropped'],
+  // To CGI this is `__proto__`, which Node's headers object cannot hold: hooks would not see it.
+  ['--proto--', 'dropped'],
+  ['x-forwarded-for', 'dropped'], ['x-forwarded-host', 'dropped'], ['x-forwarded-proto', 'dropped'], ['forwarded', 'forwarded'],
+  ['connection', 'named'], ['host', 'host'], ['origin', 'decided'], ['referer', 'referer'], ['cookie', 'cookie'], ['content-length', 'length']
+])
+
+/** @param name - as it came, in any case */
+const requestName = remember((lower): RequestKind => {
+  if (!lower.includes('_')) return REQUEST_KINDS.get(lower) ?? prefixedKind(lower)
+  // To CGI and WSGI `X-Forwarded-For` and `X_Forwarded_For` are the same name.
+  const twin = lower.replaceAll('_', '-')
+  return (REQUEST_KINDS.get(twin) ?? prefixedKind(twin)) === 'passes' ? 'passes' : 'dropped'
+})
+
+function prefixedKind (name: string): RequestKind {
+  if (name.startsWith('x-forwarded-')) return 'forwarded'
+  if (name.startsWith(':')) return 'dropped' // HTTP/2's pseudo-headers
+  return name.startsWith('sec-fetch-') ? 'decided' : 'passes'
+}
 
 /** The parts of a Fastify request that its headers are made from. */
 export interface Asked {

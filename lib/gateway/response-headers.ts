@@ -1,9 +1,23 @@
 import { overrideFrameAncestors } from '../http/content-security-policy.js'
 import type { FrameAncestorsEditor } from '../http/content-security-policy.js'
 import { varyByOrigin } from '../http/vary.js'
-import { answerName, namedFields } from './withheld-headers.js'
+import { HOP_BY_HOP, namedFields, remember } from './header-names.js'
 import type { Upstream } from './options.js'
 import type { FrameOptions } from '../../types/index.js'
+
+/** What to do with a header field of an answer. */
+type AnswerKind = 'passes' | 'dropped' | 'decided' | 'vary' | 'csp' | 'location' | 'length' | 'named' | 'coding' | 'trailer'
+
+/** The headers of an answer that do not simply pass. */
+const ANSWER_KINDS = new Map<string, AnswerKind>([
+  ...HOP_BY_HOP.map(name => [name, 'dropped'] as const),
+  ['transfer-encoding', 'coding'], ['trailer', 'trailer'], ['connection', 'named'], ['content-length', 'length'], ['vary', 'vary'],
+  ['content-security-policy', 'csp'], ['location', 'location'], ['x-frame-options', 'decided'], ['x-content-type-options', 'decided']
+])
+
+/** @param name - as it came, in any case */
+const answerName = remember((lower): AnswerKind =>
+  ANSWER_KINDS.get(lower) ?? (lower.startsWith('access-control-') ? 'decided' : 'passes'))
 
 /** How the headers of answers are changed. */
 export interface AnswerRules {

@@ -6,9 +6,8 @@ import type { HostRules } from '../rules/host-rules.js'
 import type { Origin } from '../grammar/origin.js'
 import { defaultPort, isAt, isWebScheme } from '../grammar/origin.js'
 import { quote } from '../grammar/quote.js'
-import { isDefaultList } from '../settings/default-lists.js'
-import type { NamedList } from '../settings/default-lists.js'
-import { nameOf } from '../settings/table.js'
+import { isDefaultList, nameOf } from '../settings/table.js'
+import type { NamedList } from '../settings/table.js'
 import type { CrossOrigin, HostMalformed, HostNotAllowed, Settings } from '../../types/index.js'
 
 /** MLflow's own sentences (mlflow/server/security_utils.py). Refusals begin with them, because people search for them. */

@@ -1,5 +1,4 @@
 import { invalidOption, unknownOption } from './errors.js'
-import { DEFAULT_LISTS } from './default-lists.js'
 import { splitList } from './list.js'
 import { findMeant, meantValue } from './spelling.js'
 import { isOptionName, optionNames, settingOf, settingsTable, variableNames } from './table.js'
@@ -25,8 +24,8 @@ export function resolveSettings (options: MlflowSecurityOptions, environment: En
   refuseUnknown(options)
   const given = validate(merge(options, environment))
   return Object.freeze({
-    allowedHosts: resolveList('allowedHosts', given.allowedHosts, DEFAULT_LISTS.allowedHosts),
-    corsAllowedOrigins: resolveList('corsAllowedOrigins', given.corsAllowedOrigins, DEFAULT_LISTS.corsAllowedOrigins),
+    allowedHosts: resolveList('allowedHosts', given.allowedHosts, settingsTable.allowedHosts.default),
+    corsAllowedOrigins: resolveList('corsAllowedOrigins', given.corsAllowedOrigins, settingsTable.corsAllowedOrigins.default),
     xFrameOptions: resolveFrameOptions(given.xFrameOptions),
     disableSecurityMiddleware: resolveSwitch('disableSecurityMiddleware', given.disableSecurityMiddleware),
     reportOnly: resolveSwitch('reportOnly', given.reportOnly),

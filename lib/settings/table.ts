@@ -135,6 +135,15 @@ export const settingsTable = {
 
 const settings: Readonly<Record<OptionName, Setting>> = settingsTable
 
+/** The lists whose default has a name: `@default`. */
+export type NamedList = 'allowedHosts' | 'corsAllowedOrigins'
+
+/** @returns whether the default list is in force. Then advice to add an entry has to mention `@default`, which keeps the list. */
+export function isDefaultList (list: NamedList, entries: readonly string[]): boolean {
+  const defaults: readonly string[] = settingsTable[list].default
+  return entries.length === defaults.length && defaults.every((entry, i) => entries[i] === entry)
+}
+
 /** @returns a row of the table, typed as any setting */
 export function settingOf (option: OptionName): Setting {
   return settings[option]

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { parseAuthority } from '../../lib/grammar/authority.js'
 import { compileHostRules } from '../../lib/rules/host-rules.js'
-import { DEFAULT_LISTS } from '../../lib/settings/default-lists.js'
+import { settingsTable } from '../../lib/settings/table.js'
 import { codedErrors } from '../../lib/settings/errors.js'
 
 function allows (entries: readonly string[], host: string): boolean {
@@ -63,8 +63,8 @@ t.test('the default list is this machine and private networks', async t => {
   const allowed = ['localhost', 'a.localhost:5000', '127.0.0.1', '127.9.9.9', '[::1]', '0.0.0.0:5000', '[::]', '10.0.0.1', '172.16.0.1', '172.31.255.255',
     '192.168.0.1', '[fc00::1]', '[fdff::1]']
   const refused = ['company.com', 'localhost.evil.com', '8.8.8.8', '172.32.0.1', '172.15.0.1', '192.167.0.1', '[fe80::1]', '[2001:db8::1]', '10.evil.com']
-  for (const host of allowed) t.ok(allows(DEFAULT_LISTS.allowedHosts, host), host)
-  for (const host of refused) t.notOk(allows(DEFAULT_LISTS.allowedHosts, host), host)
+  for (const host of allowed) t.ok(allows(settingsTable.allowedHosts.default, host), host)
+  for (const host of refused) t.notOk(allows(settingsTable.allowedHosts.default, host), host)
 })
 
 t.test('one entry among many allows, on each of its ports', async t => {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { parseOrigin } from '../../lib/grammar/origin.js'
 import { compileOriginRules } from '../../lib/rules/origin-rules.js'
-import { DEFAULT_LISTS } from '../../lib/settings/default-lists.js'
+import { settingsTable } from '../../lib/settings/table.js'
 import { codedErrors } from '../../lib/settings/errors.js'
 
 function allows (entries: readonly string[], text: string): boolean {
@@ -38,8 +38,8 @@ t.test('what each entry allows, and what it does not', async t => {
 })
 
 t.test('the default is this machine, and an address is not allowed for being one', async t => {
-  t.ok(allows(DEFAULT_LISTS.corsAllowedOrigins, 'http://localhost:3000'))
-  for (const origin of ['http://192.168.1.1', 'http://10.0.0.1:5000', 'https://company.com']) t.notOk(allows(DEFAULT_LISTS.corsAllowedOrigins, origin), origin)
+  t.ok(allows(settingsTable.corsAllowedOrigins.default, 'http://localhost:3000'))
+  for (const origin of ['http://192.168.1.1', 'http://10.0.0.1:5000', 'https://company.com']) t.notOk(allows(settingsTable.corsAllowedOrigins.default, origin), origin)
 })
 
 t.test('a wrong entry stops the start, with the fix', async t => {

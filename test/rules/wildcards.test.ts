@@ -4,7 +4,7 @@ import { compileFrameAncestors } from '../../lib/rules/frame-ancestors.js'
 import { compileHostRules } from '../../lib/rules/host-rules.js'
 import { compileOriginRules } from '../../lib/rules/origin-rules.js'
 import { warnOfOpenWildcards } from '../../lib/rules/wildcards.js'
-import { DEFAULT_LISTS } from '../../lib/settings/default-lists.js'
+import { settingsTable } from '../../lib/settings/table.js'
 
 t.test('a list that lets in names which anyone can register warns', async t => {
   const warnings = async (entry: string) => {
@@ -32,7 +32,7 @@ t.test('a list that is open to all warns', async t => {
 })
 
 t.test('the default lists have no wildcard to look up: the list of public suffixes is not loaded for them', t => {
-  t.same(compileHostRules(DEFAULT_LISTS.allowedHosts).wildcards, [])
-  t.same(compileOriginRules(DEFAULT_LISTS.corsAllowedOrigins).wildcards, [])
+  t.same(compileHostRules(settingsTable.allowedHosts.default).wildcards, [])
+  t.same(compileOriginRules(settingsTable.corsAllowedOrigins.default).wildcards, [])
   t.end()
 })

@@ -1,7 +1,7 @@
 import fastifyEnv from '@fastify/env'
 import t from 'tap'
 import mlflowSecurity, { fastifyMlflowSecurity, mlflowSecuritySchema } from '../../lib/index.js'
-import { DEFAULT_LISTS } from '../../lib/settings/default-lists.js'
+import { settingsTable } from '../../lib/settings/table.js'
 import { resolveSettings } from '../../lib/settings/resolve.js'
 import type { MlflowSecurityOptions, Settings } from '../../types/index.js'
 import { createApp } from '../fixtures/server.js'
@@ -13,7 +13,7 @@ t.test('the plugin is the default export, a named one, and what require() return
 })
 
 const DEFAULTS: Settings = {
-  allowedHosts: DEFAULT_LISTS.allowedHosts,
+  allowedHosts: settingsTable.allowedHosts.default,
   corsAllowedOrigins: ['localhost:*'],
   xFrameOptions: 'SAMEORIGIN',
   disableSecurityMiddleware: false,
@@ -41,7 +41,7 @@ t.test('settings by option, by documented variable, as an option by that name', 
     ['variable as an option', { MLFLOW_SERVER_ALLOWED_HOSTS: 'a' }, { MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, { allowedHosts: ['a'] }],
     ['option before variable as an option', { allowedHosts: 'a', MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, {}, { allowedHosts: ['a'] }],
     ['empty variable as an option', { MLFLOW_SERVER_ALLOWED_HOSTS: '' }, { MLFLOW_SERVER_ALLOWED_HOSTS: 'b' }, { allowedHosts: ['b'] }],
-    ['@default', { allowedHosts: '@default,a' }, {}, { allowedHosts: [...DEFAULT_LISTS.allowedHosts, 'a'] }],
+    ['@default', { allowedHosts: '@default,a' }, {}, { allowedHosts: [...settingsTable.allowedHosts.default, 'a'] }],
     ['@default of origins', { corsAllowedOrigins: ['https://a', '@default'] }, {}, { corsAllowedOrigins: ['https://a', 'localhost:*'] }],
     ['origins by variable', {}, { MLFLOW_SERVER_CORS_ALLOWED_ORIGINS: 'https://a,https://b' }, { corsAllowedOrigins: ['https://a', 'https://b'] }],
     ['frames', { xFrameOptions: 'DENY' }, { MLFLOW_SERVER_X_FRAME_OPTIONS: 'NONE' }, { xFrameOptions: 'DENY' }],

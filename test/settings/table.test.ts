@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { isDefaultList } from '../../lib/settings/default-lists.js'
 import { resolveSettings } from '../../lib/settings/resolve.js'
 import { findMeant } from '../../lib/settings/spelling.js'
-import { flagOf, mlflowSecuritySchema, nameOf, optionNames, settingOf, variableNames } from '../../lib/settings/table.js'
+import { flagOf, isDefaultList, mlflowSecuritySchema, nameOf, optionNames, settingOf, variableNames } from '../../lib/settings/table.js'
 
 t.test('the docs table has each setting, with its variable, its flag and its default', async t => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { namedFields } from '../../lib/gateway/withheld-headers.js'
+import { namedFields } from '../../lib/gateway/header-names.js'
 
 t.test('what a Connection header costs grows with its length, not with its square', t => {
   const cost = (length: number): number => {
