@@ -1,4 +1,4 @@
-import { codeOf } from '../gateway/upstream-failures.js'
+import { codeOf } from '../gateway/explain-failure.js'
 import { ListenError } from './errors.js'
 import type { ListenAddress } from './listen-address.js'
 

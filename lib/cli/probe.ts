@@ -2,10 +2,10 @@ import { get } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { get as secureGet } from 'node:https'
 import type { FastifyInstance } from 'fastify'
-import { createRefusalAdvice, warnOnce } from '../gateway/advice.js'
+import { createRefusalAdvice, warnOnce } from '../gateway/log-advice.js'
 import type { Upstream } from '../gateway/options.js'
 import { UPSTREAM_NAME } from '../gateway/table.js'
-import { explain } from '../gateway/upstream-failures.js'
+import { explain } from '../gateway/explain-failure.js'
 
 /** Milliseconds. */
 const TIMEOUT = 10_000

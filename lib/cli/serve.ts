@@ -1,6 +1,6 @@
 import assert from 'node:assert'
 import type { FastifyInstance } from 'fastify'
-import { adviseOnProxy } from '../gateway/advice.js'
+import { adviseOnProxy } from '../gateway/log-advice.js'
 import { addAvailability } from '../gateway/availability.js'
 import type { Availability } from '../gateway/availability.js'
 import { trackConnections } from '../gateway/drain.js'

@@ -15,7 +15,7 @@ const ENDED_BY_HANG_UP = new Set(['check', 'audit'])
 
 /** Runs the command, and ends the process with its exit code. */
 export async function start (args: string[]): Promise<void> {
-  if (!isatty(0) && !ENDED_BY_HANG_UP.has(args[0] ?? '')) noteHangUps()
+  if (!isatty(0) && !ENDED_BY_HANG_UP.has(String(args[0]))) noteHangUps()
   try {
     const { main } = await import('./main.js') // it takes a while
     process.exitCode = await main(args)

@@ -13,27 +13,29 @@ const MOST_WAITING = 250
 const waiting = new WeakMap<object, Set<() => void>>()
 
 /**
- * Tells when a client hangs up. A pipelined response whose turn has not come does not learn that its connection has ended, so
- * the connection itself is watched. The request is forgotten at its turn: a connection may last for days.
- */
-export function onceGone ({ socket }: IncomingMessage, response: ServerResponse, act: () => void): void {
-  response.once('close', act)
-  if (response.socket !== null) return
-  const acts = waiting.get(socket) ?? watch(socket)
-  acts.add(act)
-  response.once('socket', () => acts.delete(act))
-}
-
-/**
- * Waits until all earlier requests of the connection are answered. Requests that change something must not run side by side
- * (RFC 9112 §9.3.2), and one connection of a client could otherwise open thousands to the upstream.
+ * Waits until all earlier requests of the connection are answered, and tells when the client hangs up. Requests that change
+ * something must not run side by side (RFC 9112 §9.3.2), and one connection of a client could otherwise open thousands to the
+ * upstream. If too many wait already, the connection ends, because each of them takes memory.
  *
- * @param act - is not called if too many wait already: then the connection ends, because each of them takes memory
+ * A pipelined response whose turn has not come does not learn that its connection has ended, so the connection itself is watched.
+ * The request is forgotten at its turn: a connection may last for days.
+ *
+ * @param gone - is called once at most; after `turn` also when an answer that is whole has been sent
  */
-export function onceItsTurn ({ socket }: IncomingMessage, response: ServerResponse, act: () => void): void {
-  if (response.socket !== null) act()
-  else if (Number(waiting.get(socket)?.size) > MOST_WAITING) socket.destroy()
-  else response.once('socket', act)
+export function awaitTurn ({ socket }: IncomingMessage, response: ServerResponse, turn: () => void, gone: () => void): void {
+  if (response.socket !== null) {
+    response.once('close', gone)
+    turn()
+    return
+  }
+  const acts = waiting.get(socket) ?? watch(socket)
+  acts.add(gone)
+  response.once('socket', () => {
+    acts.delete(gone)
+    response.once('close', gone)
+    turn()
+  })
+  if (acts.size > MOST_WAITING) socket.destroy()
 }
 
 function watch (socket: IncomingMessage['socket']): Set<() => void> {

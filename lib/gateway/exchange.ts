@@ -7,7 +7,7 @@ import { addTrailers, breakOff, flushHead, isHttp2, writeHead, writeInterim } fr
 import type { Head } from './answer.js'
 import type { UpstreamClient } from './upstream-client.js'
 import { UpstreamTimeoutError, UpstreamUnreachableError } from './errors.js'
-import { codeOf, explainFailure } from './upstream-failures.js'
+import { codeOf, explainFailure } from './explain-failure.js'
 import { joinSockets } from './join-sockets.js'
 import { observersOf } from './observers.js'
 import { toUpstream } from './request-headers.js'
@@ -15,7 +15,7 @@ import type { RequestRules } from './request-headers.js'
 import { toClient, toHintsOrTrailers } from './response-headers.js'
 import type { AnswerRules } from './response-headers.js'
 import { isFromTrustedProxy } from './trusted-proxy.js'
-import { isGone, onceGone, onceItsTurn } from './client-gone.js'
+import { awaitTurn, isGone } from './client-gone.js'
 import { ClientGoneError, Upload, bringsBody } from './upload.js'
 import { upgradeOf } from './upgrade.js'
 import type { FrameOptions } from '../../types/index.js'
@@ -71,8 +71,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { raw } = this.#reply
     // The client may have hung up while a hook was waiting, for example for a login.
     if (isGone(this.#request.raw)) { this.#onClientClose(); return }
-    onceGone(this.#request.raw, raw, () => { this.#onClientClose() })
-    onceItsTurn(this.#request.raw, raw, () => { this.#send() })
+    awaitTurn(this.#request.raw, raw, () => { this.#send() }, () => { this.#onClientClose() })
   }
 
   #send (): void {
@@ -250,7 +249,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #onClientClose (): void {
-    if (this.#isGone) return
     const { raw } = this.#reply
     // An HTTP/2 stream that was reset looks finished.
     const isAnswered = isHttp2(this.#request.raw) ? this.#isOver : raw.writableFinished

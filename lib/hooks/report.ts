@@ -1,7 +1,7 @@
 import diagnosticsChannel from 'node:diagnostics_channel'
 import type { FastifyRequest } from 'fastify'
 import { MAX_QUOTED } from '../grammar/quote.js'
-import { hostValue } from '../grammar/named-host.js'
+import { hostValue } from '../grammar/host-of-request.js'
 import type { Refusal, Refused } from '../../types/index.js'
 
 /** The diagnostics channel for refusals. */

@@ -10,7 +10,7 @@ import type { Origin } from '../grammar/origin.js'
 import { compileOriginRules } from '../rules/origin-rules.js'
 import type { Wildcard } from '../rules/wildcards.js'
 import { createRefusals } from './refusals.js'
-import { describeConflict, hostValue } from '../grammar/named-host.js'
+import { describeConflict, hostValue } from '../grammar/host-of-request.js'
 import type { Allowed, AllowedRule, CrossOrigin, HostMalformed, HostNotAllowed, RequestHead, RouteOverride, Settings, Verdict } from '../../types/index.js'
 
 /** How the client addressed the server, according to trusted proxies. A Fastify request has both properties. */

@@ -95,4 +95,6 @@ t.test('SIGHUP while it starts does not end it: the certificate is read again on
   const gateway = await listening(t, ['--upstream', await echo(t), '--cert', cert, '--key', key], {}, early)
   await says(gateway, /Certificate and key have been read again/)
   t.match(await shown(gateway.port), /^([0-9A-F]{2}:)+/)
+  gateway.child.kill('SIGTERM')
+  t.same(await once(gateway.child, 'close'), [0, null])
 })

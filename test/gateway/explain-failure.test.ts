@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer as createSocketServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { explain } from '../../lib/gateway/upstream-failures.js'
+import { explain } from '../../lib/gateway/explain-failure.js'
 import { request } from '../fixtures/server.js'
 import { gateway, upstream } from '../fixtures/upstream.js'
 
