@@ -3,6 +3,7 @@ import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import t from 'tap'
+import { errors } from 'undici'
 import type { Dispatcher } from 'undici'
 import { createGateway } from '../../lib/gateway.js'
 import { closeIfUnused, createClient } from '../../lib/gateway/upstream-client.js'
@@ -141,4 +142,10 @@ t.test('a connection that no request uses is closed, but not while one may use i
   t.notOk(socket.destroyed)
   await once(socket, 'close')
   t.equal(asked, 2)
+})
+
+t.test('an error without facts about its socket says of no connection that it was kept', async t => {
+  const client = await createClient({ origin: 'http://127.0.0.1:5000', host: '127.0.0.1:5000', path: '', headersTimeout: 0, ca: undefined }, 16384)
+  t.teardown(() => client.close())
+  for (const error of [new Error('unknown'), new errors.SocketError('closed')]) t.equal(client.wasKept(error), false)
 })
