@@ -7,8 +7,8 @@ import type { Judgement } from '../judge.js'
 import { lookAlikes, lookAlikesOf } from '../meant.js'
 
 const FORGERY = "Another site's page, open in the browser of somebody who can reach your server, can change anything there."
-const EXAMPLE = 'https://app.company.com'
 const READING = "Another site's page, open in the browser of somebody who can reach your server, can read experiments, runs and artifacts."
+const EXAMPLE = 'https://app.company.com'
 
 /** One kind of foreign Origin, as it is asked by a write, a preflight and a read. */
 interface Kind {
