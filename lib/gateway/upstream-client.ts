@@ -42,9 +42,8 @@ export async function createClient ({ origin, headersTimeout, ca }: Upstream, ma
   return {
     dispatch: (options, handler, isRepeated) => (isRepeated ? single : pool).dispatch(options, handler),
     wasKept (error) {
-      const { SocketError } = undici.errors
-      const bytes = bytesRead.get(error) ?? (error instanceof SocketError ? error.socket?.bytesRead : undefined) ?? 0
-      return bytes > 0
+      if (error instanceof undici.errors.SocketError) return Number(error.socket?.bytesRead) > 0
+      return Number(bytesRead.get(error)) > 0
     },
     close: async () => { await Promise.all([pool.destroy(), single.destroy()]) }
   }
